@@ -1,0 +1,144 @@
+import { Schema } from "effect"
+import { HttpApiEndpoint, HttpApiError, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { Authentication, RequestDecoding } from "./Identity.ts"
+import { BodyTooLarge, problemMembers, problemPrefix, RequestId, StoreUnavailable } from "./Problems.ts"
+import { Json, page, paging, strictRequests, Timestamp } from "./Wire.ts"
+
+/** From the least to the most severe. */
+export const LogLevel = Schema.Literals(["trace", "debug", "info", "warn", "error", "fatal"])
+export type LogLevel = typeof LogLevel.Type
+
+const text = (maximum: number) => Schema.String.check(Schema.isMaxLength(maximum))
+
+const logFields = {
+  level: LogLevel,
+  service: text(256).check(Schema.isMinLength(1)),
+  message: text(65_536),
+  logger: Schema.optionalKey(text(256)),
+  operation: Schema.optionalKey(text(256)),
+  requestId: Schema.optionalKey(RequestId),
+  traceId: Schema.optionalKey(text(64)),
+  spanId: Schema.optionalKey(text(64)),
+  /** Any JSON beside the message. */
+  data: Schema.optionalKey(Json)
+}
+
+/** A line of a log as it is sent; without `timestamp` the time of arrival is taken. */
+export const LogInput = Schema.Struct({ timestamp: Schema.optionalKey(Timestamp), ...logFields })
+export type LogInput = typeof LogInput.Type
+
+/** What one request to `writeLogs` may bring. A line of NDJSON has at most as many bytes as `lineBytes`. */
+export const logLimits = { entries: 50_000, bytes: 64 * 1024 * 1024, lineBytes: 1024 * 1024 } as const
+
+/** A line of a log as it is kept. */
+export const LogEntry = Schema.Struct({ timestamp: Timestamp, ...logFields })
+export type LogEntry = typeof LogEntry.Type
+
+/**
+ * What the gateway did with one request. Durations are in milliseconds, bytes count bodies alone, and `status` is what
+ * the client got. `cause` is there when the gateway answered itself, and is the name of the problem.
+ */
+export const RequestRecord = Schema.Struct({
+  requestId: RequestId,
+  timestamp: Timestamp,
+  method: Schema.String,
+  path: Schema.String,
+  /** The name of the gateway's route, or `none`. */
+  route: Schema.String,
+  /** The upstream that the route leads to; the gateway itself where it leads to none. */
+  service: Schema.String,
+  target: Schema.optionalKey(Schema.String),
+  status: Schema.Int,
+  cause: Schema.optionalKey(Schema.String),
+  requestBytes: Schema.optionalKey(Schema.Int),
+  responseBytes: Schema.optionalKey(Schema.Int),
+  durationMillis: Schema.Finite,
+  upstreamMillis: Schema.optionalKey(Schema.Finite),
+  client: Schema.optionalKey(Schema.String),
+  traceId: Schema.optionalKey(Schema.String)
+})
+export type RequestRecord = typeof RequestRecord.Type
+
+/** Everything known about one request; logs are oldest first, at most 1000. */
+export const RequestStory = Schema.Struct({ request: RequestRecord, logs: Schema.Array(LogEntry) })
+export type RequestStory = typeof RequestStory.Type
+
+/** Figures of one route of one service. Percentiles are of the duration, in milliseconds; errors are answers of 500 and above. */
+export const RouteMetrics = Schema.Struct({
+  service: Schema.String,
+  route: Schema.String,
+  requests: Schema.Int,
+  errors: Schema.Int,
+  p50: Schema.Finite,
+  p95: Schema.Finite,
+  p99: Schema.Finite
+})
+export type RouteMetrics = typeof RouteMetrics.Type
+
+export const Accepted = Schema.Struct({ accepted: Schema.Int })
+
+export class RequestNotFound extends HttpApiError.Problem<RequestNotFound>()(
+  "RequestNotFound",
+  { type: `${problemPrefix}request-not-found`, status: 404, title: "No record of this request" },
+  { ...problemMembers, id: RequestId }
+) {}
+
+/** The time that a question is about: `from` is inside, `to` is outside. */
+const range = { from: Schema.optionalKey(Timestamp), to: Schema.optionalKey(Timestamp) }
+
+export class AnalyticsApi extends HttpApiGroup.make("analytics")
+  .add(
+    /**
+     * Stores all entries or, when one of them is not valid, none; acknowledged when they are on disk. What is wrong is named by
+     * `payload`, the index of the entry (NDJSON: the number of the line, from 1, blank lines counted) and the field.
+     */
+    HttpApiEndpoint.post("writeLogs", "/logs", {
+      payload: [
+        Schema.Array(LogInput).check(Schema.isMaxLength(logLimits.entries)),
+        HttpApiSchema.StreamNdjson({
+          schema: LogInput,
+          contentType: ["application/x-ndjson", "application/jsonl"],
+          maxBytes: logLimits.bytes,
+          maxElementBytes: logLimits.lineBytes
+        })
+      ],
+      success: Accepted,
+      error: [BodyTooLarge, StoreUnavailable]
+    }),
+    HttpApiEndpoint.get("listLogs", "/logs", {
+      query: {
+        ...paging,
+        ...range,
+        /** This level and all more severe ones. */
+        level: Schema.optionalKey(LogLevel),
+        service: Schema.optionalKey(Schema.String),
+        /** Part of the message, case-insensitive. */
+        text: Schema.optionalKey(Schema.String),
+        requestId: Schema.optionalKey(RequestId)
+      },
+      success: page(LogEntry),
+      error: StoreUnavailable
+    }),
+    /** Takes the gateway's records; one that is already there (same id and time) is not stored twice. */
+    HttpApiEndpoint.post("writeRequests", "/requests", {
+      payload: Schema.Array(RequestRecord).check(Schema.isMaxLength(50_000)),
+      success: Accepted,
+      error: StoreUnavailable
+    }),
+    HttpApiEndpoint.get("request", "/requests/:id", {
+      params: { id: RequestId },
+      success: RequestStory,
+      error: [RequestNotFound, StoreUnavailable]
+    }),
+    /** Without `from` the last hour up to `to`; without `to` up to now. */
+    HttpApiEndpoint.get("metrics", "/metrics", {
+      query: { ...range, service: Schema.optionalKey(Schema.String) },
+      success: Schema.Struct({ from: Timestamp, to: Timestamp, items: Schema.Array(RouteMetrics) }),
+      error: StoreUnavailable
+    })
+  )
+  .prefix("/api/analytics")
+  .middleware(Authentication)
+  .middleware(RequestDecoding)
+  .annotateMerge(strictRequests)
+  .annotateMerge(OpenApi.annotations({ title: "Analytics", description: "Logs, request records and metrics" })) {}

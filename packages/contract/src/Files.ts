@@ -1,0 +1,117 @@
+import { Schema } from "effect"
+import { Multipart } from "effect/http"
+import { HttpApiEndpoint, HttpApiError, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { Authentication, RequestDecoding } from "./Identity.ts"
+import { BodyTooLarge, IncompleteBody, problemMembers, problemPrefix, StoreUnavailable } from "./Problems.ts"
+import { page, paging, strictRequests, Timestamp } from "./Wire.ts"
+
+/** A UUIDv7, so ids sort by the time of upload. */
+export const FileId = Schema.String.check(Schema.isUUID(7)).pipe(Schema.brand("FileId"))
+export type FileId = typeof FileId.Type
+
+/**
+ * 1 to 255 characters without control characters, lone surrogates and slashes, and neither `.` nor `..`: the last
+ * segment of what the client named the file.
+ */
+export const FileName = Schema.String.check(
+  Schema.isPattern(/^(?!\.{1,2}$)[^\p{Cc}\p{Cs}/\\]{1,255}$/u, {
+    expected: "1 to 255 characters, no slashes, no control characters"
+  })
+)
+
+/** At most 64 tags; a key has 1 to 64 of `A-Z a-z 0-9 . _ -`, a value at most 256 characters. */
+export const Tags = Schema.Record(
+  Schema.String.check(Schema.isPattern(/^[A-Za-z0-9._-]{1,64}$/, { expected: "1 to 64 of A-Z a-z 0-9 . _ -" })),
+  Schema.String.check(Schema.isPattern(/^[^\p{Cs}]{0,256}$/u, { expected: "at most 256 characters" }))
+).check(Schema.isBetweenProperties(0, 64))
+export type Tags = typeof Tags.Type
+
+/** What is known about a file without reading it. `size` is in bytes, `sha256` in lower-case hexadecimal. */
+export class FileInfo extends Schema.Class<FileInfo>("FileInfo")({
+  id: FileId,
+  name: FileName,
+  size: Schema.Int,
+  contentType: Schema.String,
+  sha256: Schema.String,
+  tags: Tags,
+  createdAt: Timestamp,
+  modifiedAt: Timestamp
+}) {}
+
+export class FileNotFound extends HttpApiError.Problem<FileNotFound>()(
+  "FileNotFound",
+  { type: `${problemPrefix}file-not-found`, status: 404, title: "No such file" },
+  { ...problemMembers, id: FileId }
+) {}
+
+/** The multipart body is not what the endpoint takes; `part` names the part that is wrong, if one is. */
+export class InvalidUpload extends HttpApiError.Problem<InvalidUpload>()(
+  "InvalidUpload",
+  { type: `${problemPrefix}invalid-upload`, status: 400, title: "The upload is not valid" },
+  { ...problemMembers, part: Schema.optionalKey(Schema.String) }
+) {}
+
+/** The content has no byte in the `Range` that was asked for. `size` is that of the content, in bytes. */
+export class RangeNotSatisfiable extends HttpApiError.Problem<RangeNotSatisfiable>()(
+  "RangeNotSatisfiable",
+  { type: `${problemPrefix}range-not-satisfiable`, status: 416, title: "The range is outside of the file" },
+  { ...problemMembers, size: Schema.Int }
+) {}
+
+/** The `nextCursor` of a list of files; opaque. */
+export const FileCursor = Schema.String.check(
+  Schema.isPattern(/^[A-Za-z0-9_-]{22}$/, { expected: "the nextCursor of a list of files" })
+)
+
+/** What an upload gives: every file that it stored. */
+export const Stored = Schema.Struct({ items: Schema.Array(FileInfo) }).pipe(HttpApiSchema.status(201))
+
+export class FilesApi extends HttpApiGroup.make("files")
+  .add(
+    HttpApiEndpoint.post("upload", "/upload", {
+      /** Parts: `file` (once or more) and `tags`, a JSON object of strings that goes for all of them. */
+      payload: Schema.Struct({
+        file: Multipart.FilesSchema,
+        tags: Schema.optionalKey(Schema.fromJsonString(Tags))
+      }).pipe(HttpApiSchema.asMultipartStream({ maxParts: 100, maxFieldSize: "64 KiB", fieldMimeTypes: [] })),
+      success: Stored,
+      error: [InvalidUpload, IncompleteBody, BodyTooLarge, StoreUnavailable]
+    }),
+    HttpApiEndpoint.get("list", "/", {
+      query: {
+        ...paging,
+        cursor: Schema.optionalKey(FileCursor),
+        /** Part of the name, case-insensitive. */
+        name: Schema.optionalKey(Schema.String),
+        /** `key:value`; given more than once, all must match. */
+        tag: Schema.optionalKey(
+          Schema.Array(Schema.String.check(Schema.isPattern(/^[A-Za-z0-9._-]{1,64}:/, { expected: "key:value" })))
+        )
+      },
+      success: page(FileInfo),
+      error: StoreUnavailable
+    }),
+    HttpApiEndpoint.get("download", "/:id", {
+      params: { id: FileId },
+      success: HttpApiSchema.StreamUint8Array(),
+      error: [FileNotFound, RangeNotSatisfiable, StoreUnavailable]
+    }),
+    HttpApiEndpoint.get("stat", "/:id/metadata", {
+      params: { id: FileId },
+      success: FileInfo,
+      error: [FileNotFound, StoreUnavailable]
+    }),
+    HttpApiEndpoint.patch("update", "/:id/metadata", {
+      params: { id: FileId },
+      /** `tags` replaces all tags of the file. */
+      payload: Schema.Struct({ name: Schema.optionalKey(FileName), tags: Schema.optionalKey(Tags) }),
+      success: FileInfo,
+      error: [FileNotFound, StoreUnavailable]
+    }),
+    HttpApiEndpoint.delete("remove", "/:id", { params: { id: FileId }, error: [FileNotFound, StoreUnavailable] })
+  )
+  .prefix("/api/files")
+  .middleware(Authentication)
+  .middleware(RequestDecoding)
+  .annotateMerge(strictRequests)
+  .annotateMerge(OpenApi.annotations({ title: "Files", description: "Upload, download, metadata and tags" })) {}

@@ -1,0 +1,94 @@
+import { Schema } from "effect"
+import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { NotReady } from "./Problems.ts"
+import { ServiceName, Timestamp } from "./Wire.ts"
+
+/** `degraded` still serves, with something lost; `unhealthy` does not. */
+export const HealthState = Schema.Literals(["healthy", "degraded", "unhealthy"])
+export type HealthState = typeof HealthState.Type
+
+/** `uptime` is in seconds. */
+export const ServiceInfo = Schema.Struct({ name: ServiceName, version: Schema.String, uptime: Schema.Finite })
+
+/** One service as the gateway sees it. */
+export const ServiceHealth = Schema.Struct({
+  name: Schema.String,
+  status: Schema.Union([HealthState, Schema.Literal("unknown")]),
+  detail: Schema.optionalKey(Schema.String)
+})
+
+const healthFields = {
+  service: ServiceInfo,
+  /** What the store answered just now; `none` where the program keeps nothing. */
+  database: Schema.Union([HealthState, Schema.Literal("none")]),
+  timestamp: Timestamp,
+  /** At the gateway: every upstream, as its last health check found it. */
+  services: Schema.optionalKey(Schema.Array(ServiceHealth))
+}
+
+/** How a program is. `healthy` and `degraded` answer 200. */
+export const Health = Schema.Struct({ status: Schema.Literals(["healthy", "degraded"]), ...healthFields })
+
+/** The same with status 503. */
+export const Unhealthy = Schema.Struct({ status: Schema.Literal("unhealthy"), ...healthFields }).pipe(
+  HttpApiSchema.status(503)
+)
+
+/** One address of an upstream. Latency is that of the last `samples` answers, in milliseconds. */
+export const TargetStatus = Schema.Struct({
+  url: Schema.String,
+  health: Schema.Literals(["healthy", "failing", "unknown"]),
+  /** When the last health check ended, and why it failed if it did. */
+  checkedAt: Schema.optionalKey(Timestamp),
+  detail: Schema.optionalKey(Schema.String),
+  requests: Schema.Int,
+  failures: Schema.Int,
+  inFlight: Schema.Int,
+  latency: Schema.optionalKey(
+    Schema.Struct({ samples: Schema.Int, p50: Schema.Finite, p95: Schema.Finite, p99: Schema.Finite })
+  )
+})
+export type TargetStatus = typeof TargetStatus.Type
+
+/** The state of an upstream's circuit breaker. `retryAfter` is whole seconds until the next probe, when open. */
+export const CircuitStatus = Schema.Struct({
+  state: Schema.Literals(["closed", "open", "half-open"]),
+  consecutiveFailures: Schema.Int,
+  lastFailure: Schema.optionalKey(Schema.String),
+  retryAfter: Schema.optionalKey(Schema.Int)
+})
+export type CircuitStatus = typeof CircuitStatus.Type
+
+export const UpstreamStatus = Schema.Struct({
+  name: Schema.String,
+  circuit: CircuitStatus,
+  targets: Schema.Array(TargetStatus)
+})
+export type UpstreamStatus = typeof UpstreamStatus.Type
+
+/** The details of a running program. Memory and storage are in bytes. */
+export const Status = Schema.Struct({
+  service: ServiceInfo,
+  runtime: Schema.Struct({ name: Schema.Literals(["bun", "node"]), version: Schema.String, pid: Schema.Int }),
+  memory: Schema.Struct({ rss: Schema.Int, heapUsed: Schema.Int }),
+  storage: Schema.optionalKey(Schema.Struct({ kind: Schema.String, location: Schema.String, bytes: Schema.Int })),
+  counters: Schema.Record(Schema.String, Schema.Finite),
+  upstreams: Schema.optionalKey(Schema.Array(UpstreamStatus)),
+  timestamp: Timestamp
+})
+export type Status = typeof Status.Type
+
+/** What every program answers about itself. Open to all. */
+export class ServiceApi extends HttpApiGroup.make("service", { topLevel: true })
+  .add(
+    HttpApiEndpoint.get("health", "/health", { success: [Health, Unhealthy] }),
+    HttpApiEndpoint.get("ready", "/ready", {
+      success: Schema.Struct({ ready: Schema.Literal(true) }),
+      error: NotReady
+    }),
+    HttpApiEndpoint.get("status", "/status", { success: Status }),
+    HttpApiEndpoint.get("metrics", "/metrics", {
+      success: Schema.String.pipe(HttpApiSchema.asText({ contentType: "text/plain; version=0.0.4; charset=utf-8" }))
+    })
+  )
+  .annotateMerge(OpenApi.annotations({ title: "Service", description: "Health, readiness, status and metrics" })) {}

@@ -1,0 +1,58 @@
+import { Context, Schema } from "effect"
+import { HttpApi } from "effect/http-api"
+
+/** The five programs, in the order in which they are listed everywhere. */
+export const serviceNames = ["gateway", "files", "utility", "analytics", "timeseries"] as const
+export const ServiceName = Schema.Literals(serviceNames)
+export type ServiceName = typeof ServiceName.Type
+
+/** The port of each program when nothing else is configured. */
+export const defaultPorts: Record<ServiceName, number> = {
+  gateway: 8000,
+  files: 8001,
+  utility: 8002,
+  analytics: 8003,
+  timeseries: 8004
+}
+
+/** RFC 3339 in UTC, to the millisecond. */
+export const Timestamp = Schema.DateTimeUtcFromString
+
+/** How many items a list gives at the most: 1 to 1000. */
+export const Limit = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 }))
+
+/** Where a list goes on: an opaque value from `nextCursor` of the page before. */
+export const Cursor = Schema.NonEmptyString
+
+/** The query parameters that every list takes. `limit` is 100 when absent. */
+export const paging = { limit: Schema.optionalKey(Limit), cursor: Schema.optionalKey(Cursor) }
+
+/** A page of a list; `nextCursor` is there as long as more may follow. */
+export const page = <S extends Schema.Constraint>(item: S) =>
+  Schema.Struct({ items: Schema.Array(item), nextCursor: Schema.optionalKey(Schema.String) })
+
+/** The depth of JSON without its values: 0 for a value alone. Does not recurse, so no input exhausts the stack. */
+const depthOf = (json: Schema.Json) => {
+  let depth = -1
+  let level: Array<Schema.Json> = [json]
+  while (level.length > 0) {
+    depth++
+    const next: Array<Schema.Json> = []
+    for (const value of level) {
+      if (typeof value === "object" && value !== null) for (const inner of Object.values(value)) next.push(inner)
+    }
+    level = next
+  }
+  return depth
+}
+
+/** Any JSON that is nested at most 64 deep. */
+export const Json = Schema.Json.check(
+  Schema.makeFilter((json) => depthOf(json) <= 64 || "Expected JSON that is nested at most 64 deep")
+)
+
+/** Reads requests strictly: all that is wrong is reported at once, and a misspelt field is an error, not ignored. */
+export const strictRequests = Context.empty().pipe(
+  Context.add(HttpApi.PayloadParseOptions, { errors: "all", onExcessProperty: "error" }),
+  Context.add(HttpApi.QueryParseOptions, { errors: "all", onExcessProperty: "error" })
+)

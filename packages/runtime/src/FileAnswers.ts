@@ -1,0 +1,28 @@
+import * as NodeHttpPlatform from "@effect/platform-node/NodeHttpPlatform"
+import { Layer } from "effect"
+import { HttpPlatform, HttpServerResponse } from "effect/http"
+
+const compression = HttpPlatform.makeCompressionWeb({
+  algorithms: ["gzip", "deflate"],
+  transform: HttpPlatform.compressionTransformWeb
+})
+
+/** Bun sends the file by itself, and keeps `Content-Length`, which it drops when the body is a stream. */
+const bun = Layer.effect(
+  HttpPlatform.HttpPlatform,
+  HttpPlatform.make({
+    platform: "bun",
+    compression,
+    fileResponse: (path, status, statusText, headers, start, end, contentLength) =>
+      HttpServerResponse.raw(Bun.file(path).slice(start, end ?? start + Number(contentLength)), {
+        headers: { ...headers, "content-length": String(contentLength) },
+        status,
+        statusText
+      }),
+    fileWebResponse: (file, status, statusText, headers) =>
+      HttpServerResponse.raw(file, { headers, status, statusText })
+  })
+)
+
+/** Files as answers: handed over to the runtime, never pumped through an Effect `Stream`. */
+export const layer = typeof Bun === "undefined" ? NodeHttpPlatform.layer : bun

@@ -1,0 +1,126 @@
+import {
+  BodyTooLarge,
+  IncompleteBody,
+  InternalError,
+  MethodNotAllowed,
+  NoRoute,
+  UnsupportedMediaType
+} from "@opsbuddy/contract/Problems"
+import { Cause, Effect, Predicate } from "effect"
+import { HttpServerError, type HttpServerRequest, HttpServerRespondable, HttpServerResponse } from "effect/http"
+import { HttpApiError } from "effect/http-api"
+import { invalidRequest } from "./RequestDecoding.ts"
+import type { Routes } from "./Routes.ts"
+
+const problemType = "application/problem+json"
+
+const pathOf = (url: string) => {
+  const end = url.search(/[?#]/)
+  return end === -1 ? url : url.slice(0, end)
+}
+
+const isProblem = ({ body }: HttpServerResponse.HttpServerResponse) =>
+  body._tag === "Uint8Array" && body.contentType === problemType
+
+/** Fills in what only the server knows, and repeats `retryAfter`, `allow` and, of a 416, `size` as headers. */
+const complete = (
+  response: HttpServerResponse.HttpServerResponse,
+  request: HttpServerRequest.HttpServerRequest,
+  requestId: string
+) => {
+  const body = response.body
+  if (body._tag !== "Uint8Array") return response
+  const problem: unknown = JSON.parse(new TextDecoder().decode(body.body))
+  if (!Predicate.isObject(problem)) return response
+  const { retryAfter, allow, size } = problem as Readonly<Record<string, unknown>>
+  const headers: Record<string, string> = {}
+  if (typeof retryAfter === "number") headers["retry-after"] = String(retryAfter)
+  if (Array.isArray(allow)) headers.allow = allow.join(", ")
+  if (response.status === 416) headers["content-range"] = `bytes */${size}`
+  return HttpServerResponse.jsonUnsafe(
+    { instance: pathOf(request.url), ...problem, requestId },
+    {
+      status: response.status,
+      contentType: problemType,
+      headers
+    }
+  )
+}
+
+const notFound = (routes: Routes, request: HttpServerRequest.HttpServerRequest) => {
+  const path = pathOf(request.url)
+  const allow = routes.methods(path)
+  return allow.length === 0
+    ? new NoRoute({ detail: `nothing is served at ${path}` })
+    : new MethodNotAllowed({ detail: `${path} serves ${allow.join(", ")}, not ${request.method}`, allow })
+}
+
+const unsupported = (routes: Routes, request: HttpServerRequest.HttpServerRequest) => {
+  const accepts = routes.accepts(request.method, pathOf(request.url))
+  const sent = request.headers["content-type"]
+  return new UnsupportedMediaType({
+    detail: `${sent === undefined ? "no content type" : sent} was sent; the endpoint takes ${accepts.join(", ")}`,
+    accepts
+  })
+}
+
+/** Answers that effect gives without a body of ours, by status. */
+const bare = (routes: Routes, request: HttpServerRequest.HttpServerRequest, status: number) => {
+  if (status === 415) return unsupported(routes, request)
+  if (status === 413) return new BodyTooLarge({})
+  if (status === 404) return notFound(routes, request)
+  return undefined
+}
+
+const isTooLarge = (error: HttpServerError.HttpServerErrorReason) =>
+  error._tag === "RequestParseError" && error.reason === "BodyTooLarge"
+
+/** What an effect that did not answer means to the caller. `undefined`: a defect, to be logged. */
+const ofFailure = (error: unknown, routes: Routes, request: HttpServerRequest.HttpServerRequest) => {
+  if (HttpApiError.HttpApiSchemaError.is(error)) return invalidRequest(error)
+  if (HttpApiError.HttpApiPayloadTooLarge.is(error)) {
+    return new BodyTooLarge({ detail: error.message, limit: Number(error.size) })
+  }
+  if (!HttpServerError.isHttpServerError(error)) return undefined
+  if (error.reason._tag === "RouteNotFound") return notFound(routes, request)
+  if (isTooLarge(error.reason)) return new BodyTooLarge({})
+  if (error.reason._tag === "RequestParseError") return new IncompleteBody({ detail: error.reason.message })
+  return undefined
+}
+
+/**
+ * Makes every answer of 400 and above a problem with `instance` and `requestId`. A defect is logged here with its cause,
+ * and tells the caller no more than its request id.
+ */
+export const withProblems =
+  (routes: Routes) =>
+  <E, R>(
+    handler: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,
+    request: HttpServerRequest.HttpServerRequest,
+    requestId: string
+  ) => {
+    const respond = (problem: unknown) =>
+      Effect.map(
+        HttpServerRespondable.toResponseOrElse(problem, HttpServerResponse.empty({ status: 500 })),
+        (response) => complete(response, request, requestId)
+      )
+    const onCause = (cause: Cause.Cause<E>) => {
+      const error = Cause.squash(cause)
+      const known = ofFailure(error, routes, request)
+      if (known !== undefined) return respond(known)
+      if (HttpServerRespondable.isRespondable(error) && !Cause.hasDies(cause)) return respond(error)
+      return Effect.andThen(
+        Effect.logError("request failed", { method: request.method, path: pathOf(request.url) }, cause),
+        respond(new InternalError({}))
+      )
+    }
+    return handler.pipe(
+      Effect.flatMap((response) => {
+        if (response.status < 400) return Effect.succeed(response)
+        if (isProblem(response)) return Effect.succeed(complete(response, request, requestId))
+        const problem = bare(routes, request, response.status)
+        return problem === undefined ? Effect.succeed(response) : respond(problem)
+      }),
+      Effect.catchCause((cause) => (Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : onCause(cause)))
+    )
+  }

@@ -1,0 +1,121 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { Context, Data, Effect, Layer, Ref, type Scope } from "effect"
+import { HttpEffect, type HttpServerRequest, type HttpServerResponse } from "effect/http"
+
+/** The address could not be listened on. `owner` tells the process that has the port, when the system says so. */
+export class ListenFailed extends Data.TaggedError("ListenFailed")<{
+  readonly host: string
+  readonly port: number
+  readonly cause: unknown
+}> {
+  override get message() {
+    return `cannot listen on ${this.host}:${this.port}: ${this.cause instanceof Error ? this.cause.message : this.cause}`
+  }
+}
+
+/**
+ * Sees every request before the router, in the runtime's own form, so that bodies can be handed over untouched. It takes
+ * a request by answering it, and leaves it to the router by returning `undefined` (`web`) or `false` (`node`).
+ */
+export interface Front {
+  readonly web: (request: Request, peer: () => string | undefined) => Promise<Response> | undefined
+  readonly node: (request: IncomingMessage, response: ServerResponse) => boolean
+}
+
+/** Where an app puts the front of its server while it is built, if it has one. */
+export class ServerFront extends Context.Service<ServerFront, Ref.Ref<Front | undefined>>()(
+  "@opsbuddy/runtime/ServerFront"
+) {
+  static readonly layer = Layer.effect(ServerFront, Ref.make<Front | undefined>(undefined))
+}
+
+export interface ServerOptions {
+  readonly host: string
+  /** 0 takes a free port. */
+  readonly port: number
+  /** How long requests in flight may take to end when the server stops, in milliseconds. */
+  readonly drainMillis: number
+}
+
+type App = Effect.Effect<
+  HttpServerResponse.HttpServerResponse,
+  unknown,
+  HttpServerRequest.HttpServerRequest | Scope.Scope
+>
+
+/** Seconds without traffic after which a connection is closed; longer than the heartbeat of streams (15 s). */
+const idleSeconds = 60
+
+const serveBun = Effect.fnUntraced(function* (app: App, options: ServerOptions) {
+  const handler = HttpEffect.toWebHandler(app)
+  const front = yield* Effect.flatMap(ServerFront, Ref.get)
+  const server = yield* Effect.acquireRelease(
+    Effect.try({
+      try: () =>
+        Bun.serve({
+          hostname: options.host,
+          port: options.port,
+          development: false,
+          idleTimeout: idleSeconds,
+          // The default of 128 MiB would cut uploads; limits are the endpoints' own.
+          maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+          fetch:
+            front === undefined
+              ? (request) => handler(request)
+              : (request, server) => front.web(request, () => server.requestIP(request)?.address) ?? handler(request)
+        }),
+      catch: (cause) => new ListenFailed({ host: options.host, port: options.port, cause })
+    }),
+    (server) =>
+      Effect.promise(() => server.stop(false)).pipe(
+        Effect.timeoutOrElse({
+          duration: options.drainMillis,
+          orElse: () => Effect.promise(() => server.stop(true))
+        })
+      )
+  )
+  return server.port ?? options.port
+})
+
+const serveNode = Effect.fnUntraced(function* (app: App, options: ServerOptions) {
+  const scope = yield* Effect.scope
+  const handler = yield* NodeHttpServer.makeHandler(app, { scope })
+  const front = yield* Effect.flatMap(ServerFront, Ref.get)
+  const server = createServer({ keepAliveTimeout: idleSeconds * 1000 })
+  // A long upload is not a slow client: the whole request may take as long as it needs, its head may not.
+  server.requestTimeout = 0
+  server.headersTimeout = idleSeconds * 1000
+  server.on("request", (request, response) => {
+    if (front === undefined || !front.node(request, response)) handler(request, response)
+  })
+  yield* Effect.acquireRelease(
+    Effect.callback<void, ListenFailed>((resume) => {
+      const onError = (cause: Error) => resume(new ListenFailed({ host: options.host, port: options.port, cause }))
+      server.once("error", onError)
+      server.listen(options.port, options.host, () => {
+        server.off("error", onError)
+        resume(Effect.void)
+      })
+    }),
+    () =>
+      Effect.callback<void>((resume) => {
+        server.close(() => resume(Effect.void))
+        server.closeIdleConnections()
+      }).pipe(
+        Effect.timeoutOrElse({
+          duration: options.drainMillis,
+          orElse: () => Effect.sync(() => server.closeAllConnections())
+        })
+      )
+  )
+  const address = server.address()
+  return typeof address === "object" && address !== null ? address.port : options.port
+})
+
+/**
+ * Listens until the scope closes, and gives the port. Closing stops accepting at once, lets requests in flight end for
+ * `drainMillis`, then cuts what is left. The only file that knows which runtime it is on.
+ */
+export const serve = (app: App, options: ServerOptions) =>
+  typeof Bun === "undefined" ? serveNode(app, options) : serveBun(app, options)
