@@ -2,7 +2,8 @@ import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiError, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Authentication, RequestDecoding } from "./Identity.ts"
 import { BodyTooLarge, problemMembers, problemPrefix, RequestId, StoreUnavailable } from "./Problems.ts"
-import { Json, page, paging, strictRequests, Timestamp } from "./Wire.ts"
+import { ConfigValue } from "./Utility.ts"
+import { page, paging, strictRequests, Timestamp } from "./Wire.ts"
 
 /** From the least to the most severe. */
 export const LogLevel = Schema.Literals(["trace", "debug", "info", "warn", "error", "fatal"])
@@ -19,8 +20,8 @@ const logFields = {
   requestId: Schema.optionalKey(RequestId),
   traceId: Schema.optionalKey(text(64)),
   spanId: Schema.optionalKey(text(64)),
-  /** Any JSON beside the message. */
-  data: Schema.optionalKey(Json)
+  /** Any JSON beside the message, bounded as a configuration is. */
+  data: Schema.optionalKey(ConfigValue)
 }
 
 /** A line of a log as it is sent; without `timestamp` the time of arrival is taken. */

@@ -58,9 +58,9 @@ export class RangeNotSatisfiable extends HttpApiError.Problem<RangeNotSatisfiabl
   { ...problemMembers, size: Schema.Int }
 ) {}
 
-/** The `nextCursor` of a list of files; opaque. */
+/** The `nextCursor` of a list of files, to be taken as it is. */
 export const FileCursor = Schema.String.check(
-  Schema.isPattern(/^[A-Za-z0-9_-]{22}$/, { expected: "the nextCursor of a list of files" })
+  Schema.isPattern(/^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/, { expected: "the nextCursor of a list of files" })
 )
 
 /** What an upload gives: every file that it stored. */

@@ -54,6 +54,8 @@ export const Query = Schema.Struct({
   to: Schema.optionalKey(Moment),
   every: Schema.optionalKey(Window),
   groupBy: Schema.optionalKey(Schema.Array(Name)),
+  /** What stands in a window without points: `none` is that there is no row. */
+  fill: Schema.optionalKey(Schema.Literal("none")),
   order: Schema.optionalKey(Schema.Literals(["asc", "desc"])),
   limit: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1_000_000 })))
 })
@@ -138,6 +140,7 @@ export class TimeseriesApi extends HttpApiGroup.make("timeseries")
         to: Schema.optionalKey(Moment),
         every: Schema.optionalKey(Window),
         groupBy: Schema.optionalKey(Schema.Array(Name)),
+        fill: Query.fields.fill,
         order: Query.fields.order,
         limit: Query.fields.limit
       },

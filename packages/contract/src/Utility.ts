@@ -1,4 +1,4 @@
-import { Schema } from "effect"
+import { Effect, Schema, SchemaIssue } from "effect"
 import { HttpApiEndpoint, HttpApiError, HttpApiGroup, OpenApi } from "effect/http-api"
 import { Authentication, RequestDecoding } from "./Identity.ts"
 import { problemMembers, problemPrefix, StoreUnavailable } from "./Problems.ts"
@@ -42,37 +42,58 @@ export type ConfigKey = typeof ConfigKey.Type
 /** How deep arrays and objects of a configuration may be nested. */
 export const maxConfigDepth = 64
 
-type Container = Schema.JsonArray | Schema.JsonObject
+/** Why a value cannot be a configuration, and where. */
+interface Misfit {
+  readonly path: ReadonlyArray<string | number>
+  readonly message: string
+}
 
-const isContainer = (value: Schema.Json): value is Container => typeof value === "object" && value !== null
+const misfitLeaf = (value: unknown) => {
+  if (value === null || typeof value === "string" || typeof value === "boolean" || Number.isFinite(value))
+    return undefined
+  return typeof value === "number" ? "larger than a double can hold" : "not JSON"
+}
 
-/** The path to an array or object that is nested deeper than allowed; walks without recursion, however deep the value is. */
-const tooDeep = (root: Schema.Json) => {
-  const todo: Array<{ readonly path: ReadonlyArray<string | number>; readonly value: Container }> = []
-  if (isContainer(root)) todo.push({ path: [], value: root })
+/** The first misfit. Walks without recursion and never below the depth that is allowed, however deep the value is. */
+const misfit = (root: unknown): Misfit | undefined => {
+  const todo: Array<{ readonly path: Misfit["path"]; readonly value: unknown }> = [{ path: [], value: root }]
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const { path, value } = next
-    if (path.length === maxConfigDepth) return path
+    if (typeof value !== "object" || value === null) {
+      const message = misfitLeaf(value)
+      if (message !== undefined) return { path, message }
+      continue
+    }
+    if (path.length === maxConfigDepth) return { path, message: `nested deeper than ${maxConfigDepth} levels` }
     for (const key of Array.isArray(value) ? value.keys() : Object.keys(value)) {
-      const item: Schema.Json = Reflect.get(value, key)
-      if (isContainer(item)) todo.push({ path: [...path, key], value: item })
+      const item: unknown = Reflect.get(value, key)
+      // Most values are leaves that fit; only the others need their path.
+      if (typeof item === "object" || misfitLeaf(item) !== undefined) todo.push({ path: [...path, key], value: item })
     }
   }
   return undefined
 }
 
-/** Any JSON, nested up to `maxConfigDepth` deep. Numbers are doubles, of a repeated key the last value counts. */
-export const ConfigValue = Schema.Json.check(
-  Schema.makeFilter((value) => {
-    const path = tooDeep(value)
-    return path === undefined ? undefined : { path, issue: `nested deeper than ${maxConfigDepth} levels` }
-  })
+/**
+ * Any JSON, nested up to `maxConfigDepth` deep. Numbers are doubles, of a repeated key the last value counts. A declaration
+ * of its own, because `Schema.Json` does not tell where it does not fit, and walks all of a value before a check can refuse it.
+ */
+export const ConfigValue = Schema.declareConstructor<Schema.Json>()(
+  [],
+  () => (input, _, options) => {
+    const found = misfit(input)
+    // `misfit` has just seen that it is JSON.
+    if (found === undefined) return Effect.succeed(input as Schema.Json)
+    const issue = new SchemaIssue.InvalidValue({ message: found.message }, input, options)
+    return Effect.fail(found.path.length === 0 ? issue : new SchemaIssue.Pointer(found.path, issue))
+  },
+  Schema.Json.ast.annotations
 )
 
 /** A named JSON value. `version` starts at 1 and grows by 1 with each change; one that is removed starts again at 1. */
 export class ConfigEntry extends Schema.Class<ConfigEntry>("ConfigEntry")({
   key: ConfigKey,
-  value: Schema.Json,
+  value: ConfigValue,
   version: Schema.Int,
   modifiedAt: Timestamp,
   modifiedBy: Schema.String

@@ -31,26 +31,6 @@ export const paging = { limit: Schema.optionalKey(Limit), cursor: Schema.optiona
 export const page = <S extends Schema.Constraint>(item: S) =>
   Schema.Struct({ items: Schema.Array(item), nextCursor: Schema.optionalKey(Schema.String) })
 
-/** The depth of JSON without its values: 0 for a value alone. Does not recurse, so no input exhausts the stack. */
-const depthOf = (json: Schema.Json) => {
-  let depth = -1
-  let level: Array<Schema.Json> = [json]
-  while (level.length > 0) {
-    depth++
-    const next: Array<Schema.Json> = []
-    for (const value of level) {
-      if (typeof value === "object" && value !== null) for (const inner of Object.values(value)) next.push(inner)
-    }
-    level = next
-  }
-  return depth
-}
-
-/** Any JSON that is nested at most 64 deep. */
-export const Json = Schema.Json.check(
-  Schema.makeFilter((json) => depthOf(json) <= 64 || "Expected JSON that is nested at most 64 deep")
-)
-
 /** Reads requests strictly: all that is wrong is reported at once, and a misspelt field is an error, not ignored. */
 export const strictRequests = Context.empty().pipe(
   Context.add(HttpApi.PayloadParseOptions, { errors: "all", onExcessProperty: "error" }),

@@ -2,6 +2,7 @@ import {
   BodyTooLarge,
   IncompleteBody,
   InternalError,
+  InvalidRequest,
   MethodNotAllowed,
   NoRoute,
   UnsupportedMediaType
@@ -64,16 +65,28 @@ const unsupported = (routes: Routes, request: HttpServerRequest.HttpServerReques
   })
 }
 
+const contentTypeOf = (request: HttpServerRequest.HttpServerRequest) =>
+  request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase()
+
 /** Answers that effect gives without a body of ours, by status. */
 const bare = (routes: Routes, request: HttpServerRequest.HttpServerRequest, status: number) => {
   if (status === 415) return unsupported(routes, request)
-  if (status === 413) return new BodyTooLarge({})
+  if (status === 413) return tooLarge(routes.maxBytes(request.method, pathOf(request.url), contentTypeOf(request)))
   if (status === 404) return notFound(routes, request)
   return undefined
 }
 
-const isTooLarge = (error: HttpServerError.HttpServerErrorReason) =>
-  error._tag === "RequestParseError" && error.reason === "BodyTooLarge"
+/** effect tells the limit that was passed in a member on Node, and only in words on Bun. */
+const limitOf = (cause: unknown) => {
+  if (Predicate.hasProperty(cause, "maxBytes") && typeof cause.maxBytes === "number") return cause.maxBytes
+  const words = cause instanceof Error ? /exceeds (\d+) bytes/.exec(cause.message) : null
+  return words === null ? undefined : Number(words[1])
+}
+
+const tooLarge = (limit: number | undefined) =>
+  limit === undefined
+    ? new BodyTooLarge({})
+    : new BodyTooLarge({ detail: `the body has more than ${limit} bytes`, limit })
 
 /** What an effect that did not answer means to the caller. `undefined`: a defect, to be logged. */
 const ofFailure = (error: unknown, routes: Routes, request: HttpServerRequest.HttpServerRequest) => {
@@ -83,9 +96,10 @@ const ofFailure = (error: unknown, routes: Routes, request: HttpServerRequest.Ht
   }
   if (!HttpServerError.isHttpServerError(error)) return undefined
   if (error.reason._tag === "RouteNotFound") return notFound(routes, request)
-  if (isTooLarge(error.reason)) return new BodyTooLarge({})
-  if (error.reason._tag === "RequestParseError") return new IncompleteBody({ detail: error.reason.message })
-  return undefined
+  if (error.reason._tag !== "RequestParseError") return undefined
+  const { cause, message, reason } = error.reason
+  if (cause instanceof InvalidRequest) return cause
+  return reason === "BodyTooLarge" ? tooLarge(limitOf(cause)) : new IncompleteBody({ detail: message })
 }
 
 /**

@@ -1,6 +1,7 @@
-import { Clock, Effect, Metric } from "effect"
-import { HttpRouter, HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
+import { ByteSize, Clock, Effect, Metric } from "effect"
+import { HttpIncomingMessage, HttpRouter, HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
 import { withProblems } from "./HttpProblems.ts"
+import * as JsonDepth from "./JsonDepth.ts"
 import { RequestContext, requestIdFrom, requestIdHeader } from "./RequestContext.ts"
 import type { Routes } from "./Routes.ts"
 
@@ -30,6 +31,15 @@ const traceOf = (request: HttpServerRequest.HttpServerRequest) => {
   return span._tag === "Some" ? { traceId: span.value.traceId, spanId: span.value.spanId } : undefined
 }
 
+/**
+ * The most of a body that is taken into memory as a whole, as JSON, text and forms are; a layer of an app may provide a
+ * smaller `MaxBodySize` to its handlers. What is read as a stream has the limits of its endpoint alone.
+ */
+export const maxBodyInMemory = ByteSize.mebibytes(32)
+
+/** The parts of a multipart body are read as streams, though effect would hold them to the same limit. */
+const isMultipart = (contentType: string | undefined) => contentType?.toLowerCase().startsWith("multipart/") === true
+
 /** Gives every request its id, problem bodies, counters, a histogram and, at debug level, a line in the log. */
 export const layer = (routes: Routes, counters: Counters) => {
   const problems = withProblems(routes)
@@ -43,7 +53,12 @@ export const layer = (routes: Routes, counters: Counters) => {
         Effect.tap((response) => record(request, response, started, counters)),
         Effect.map(HttpServerResponse.setHeader(requestIdHeader, requestId)),
         Effect.ensuring(Effect.sync(() => counters.inFlight--)),
-        Effect.provideService(RequestContext, { requestId, trace: traceOf(request) })
+        Effect.provideService(HttpServerRequest.HttpServerRequest, JsonDepth.bounded(request)),
+        Effect.provideService(RequestContext, { requestId, trace: traceOf(request) }),
+        Effect.provideService(
+          HttpIncomingMessage.MaxBodySize,
+          isMultipart(request.headers["content-type"]) ? undefined : maxBodyInMemory
+        )
       )
     }),
     { global: true }

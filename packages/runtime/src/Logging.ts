@@ -7,7 +7,7 @@ export interface LoggingOptions {
   readonly level: LogLevel
   readonly format: "auto" | "json" | "pretty"
   /** Standard output when absent. */
-  readonly stream?: NodeJS.WriteStream
+  readonly stream?: { readonly isTTY?: boolean; write(text: string): unknown }
 }
 
 const isRecord = (u: unknown): u is Record<string, unknown> =>

@@ -7,6 +7,13 @@ export const runtime = {
   pid: process.pid
 } as const
 
+/**
+ * The program and first arguments that run a script on this same runtime. Bun is kept from reading `.env` by itself, which
+ * it would do in the working directory and before an app's folder; `bunfig.toml` forbids it in the workspace's root alone.
+ */
+export const commandLine = (script: string): readonly [program: string, ...args: ReadonlyArray<string>] =>
+  runtime.name === "bun" ? [process.execPath, "--no-env-file", script] : [process.execPath, script]
+
 /** Resident and heap memory of this process, in bytes. */
 export const memory = Effect.sync(() => {
   const { heapUsed, rss } = process.memoryUsage()

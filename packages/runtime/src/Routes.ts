@@ -1,5 +1,6 @@
+import { ByteSize, Predicate } from "effect"
 import { FindMyWay } from "effect/http"
-import { HttpApi, type HttpApiGroup } from "effect/http-api"
+import { HttpApi, type HttpApiEndpoint, type HttpApiGroup } from "effect/http-api"
 
 /** What an API serves, by path: which methods, and which content types each of them takes. */
 export interface Routes {
@@ -7,6 +8,16 @@ export interface Routes {
   readonly methods: (url: string) => ReadonlyArray<string>
   /** The content types that an endpoint takes; empty where it takes no body. */
   readonly accepts: (method: string, url: string) => ReadonlyArray<string>
+  /** How many bytes an endpoint reads of a body that it takes as a stream, where it has a bound. */
+  readonly maxBytes: (method: string, url: string, contentType: string | undefined) => number | undefined
+}
+
+const maxBytes = (payload: HttpApiEndpoint.PayloadMap, contentType: string | undefined) => {
+  const schema = contentType === undefined ? undefined : payload.get(contentType)?.schemas[0]
+  // Schemas of streams have it, and effect does not export what tells them from others.
+  return Predicate.hasProperty(schema, "maxBytes") && ByteSize.isByteSize(schema.maxBytes)
+    ? Number(schema.maxBytes)
+    : undefined
 }
 
 const verbs = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -16,16 +27,19 @@ export const make = <Id extends string, Groups extends HttpApiGroup.Constraint>(
   api: HttpApi.HttpApi<Id, Groups>,
   pages: ReadonlyArray<`/${string}`>
 ): Routes => {
-  const table = FindMyWay.make<ReadonlyArray<string>>()
+  const table = FindMyWay.make<HttpApiEndpoint.PayloadMap>()
   HttpApi.reflect(api, {
     onGroup: () => {},
-    onEndpoint: ({ endpoint }) =>
-      table.on(endpoint.method, endpoint.path as FindMyWay.PathInput, [...endpoint.payload.keys()])
+    onEndpoint: ({ endpoint }) => table.on(endpoint.method, endpoint.path as FindMyWay.PathInput, endpoint.payload)
   })
-  for (const page of pages) table.on("GET", page, [])
+  for (const page of pages) table.on("GET", page, new Map())
   return {
     methods: (url) =>
       verbs.flatMap((verb) => (table.find(verb, url) !== undefined ? (verb === "GET" ? ["GET", "HEAD"] : [verb]) : [])),
-    accepts: (method, url) => table.find(method, url)?.handler ?? []
+    accepts: (method, url) => [...(table.find(method, url)?.handler.keys() ?? [])],
+    maxBytes: (method, url, contentType) => {
+      const payload = table.find(method, url)?.handler
+      return payload === undefined ? undefined : maxBytes(payload, contentType)
+    }
   }
 }

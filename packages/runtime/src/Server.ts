@@ -19,7 +19,7 @@ export class ListenFailed extends Data.TaggedError("ListenFailed")<{
  * a request by answering it, and leaves it to the router by returning `undefined` (`web`) or `false` (`node`).
  */
 export interface Front {
-  readonly web: (request: Request, peer: () => string | undefined) => Promise<Response> | undefined
+  readonly web: (request: globalThis.Request, peer: () => string | undefined) => Promise<Response> | undefined
   readonly node: (request: IncomingMessage, response: ServerResponse) => boolean
 }
 
@@ -38,17 +38,17 @@ export interface ServerOptions {
   readonly drainMillis: number
 }
 
-type App = Effect.Effect<
-  HttpServerResponse.HttpServerResponse,
-  unknown,
-  HttpServerRequest.HttpServerRequest | Scope.Scope
->
+type Request = HttpServerRequest.HttpServerRequest | Scope.Scope
+
+type App = Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, Request>
 
 /** Seconds without traffic after which a connection is closed; longer than the heartbeat of streams (15 s). */
 const idleSeconds = 60
 
 const serveBun = Effect.fnUntraced(function* (app: App, options: ServerOptions) {
-  const handler = HttpEffect.toWebHandler(app)
+  // Without it requests run with effect's defaults: its own logger, and every level.
+  const context = yield* Effect.context<never>()
+  const handler = HttpEffect.toWebHandlerWith<never, Request>(context)(app)
   const front = yield* Effect.flatMap(ServerFront, Ref.get)
   const server = yield* Effect.acquireRelease(
     Effect.try({

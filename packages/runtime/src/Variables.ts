@@ -1,4 +1,4 @@
-import { Config, ConfigProvider, Data, Effect, type Redacted, Result } from "effect"
+import { Config, ConfigProvider, Data, Effect, type Redacted, Result, Schema, SchemaIssue } from "effect"
 
 /** One environment variable: declared once, read at the start, and listed by `opsbuddy env`. */
 export interface Variable<A> {
@@ -78,13 +78,20 @@ const read = Effect.fnUntraced(function* <A>(declared: Variable<A>, provider: Co
   const source = yield* withFallback(declared, provider)
   return yield* declared.config.pipe(
     Effect.provideService(ConfigProvider.ConfigProvider, source),
-    Effect.mapError((error) => reason(error, declared.name)),
+    Effect.mapError(reason),
     Effect.result
   )
 })
 
-const reason = (error: Config.ConfigError, name: string) =>
-  error.message.replaceAll(/\s+/g, " ").replace("SchemaError:", "").replace(`at ["${name}"]`, "").trim()
+const format = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/** Why a value is not taken, without its name, which stands beside. */
+const reason = ({ cause }: Config.ConfigError) =>
+  Schema.isSchemaError(cause)
+    ? format(cause.issue)
+        .issues.map(({ message }) => message)
+        .join("; ")
+    : cause.message
 
 /** Reads all variables from the current `ConfigProvider`; fails with all that is wrong at once. */
 export const load = Effect.fnUntraced(function* <const V extends Variables>(
