@@ -1,0 +1,67 @@
+import type { StoreUnavailable } from "@opsbuddy/contract/Problems"
+import {
+  InvalidLines,
+  type InvalidQuery,
+  type MeasurementNotFound,
+  type Measurements,
+  type Query,
+  type QueryResult
+} from "@opsbuddy/contract/Timeseries"
+import { Clock, Context, Effect, Layer, Semaphore } from "effect"
+import * as Explore from "./Explore.ts"
+import * as LineProtocol from "./LineProtocol.ts"
+import * as Question from "./Question.ts"
+import { SeriesStore } from "./SeriesStore.ts"
+
+/** Characters of line protocol that are read and written at the same time; what is more waits, so that memory stays bounded. */
+const charactersAtOnce = 16 * 1024 * 1024
+
+type QueryFailure = InvalidQuery | MeasurementNotFound | StoreUnavailable
+
+/** Time series as the contract has them, over a `SeriesStore`. */
+export class Timeseries extends Context.Service<
+  Timeseries,
+  {
+    /** Stores all points of the text or, failing, none, and answers how many there are. Points without a time are at now. */
+    write(
+      text: string,
+      precision: LineProtocol.Precision | undefined
+    ): Effect.Effect<{ readonly points: number }, InvalidLines | StoreUnavailable>
+    query(query: Query): Effect.Effect<QueryResult, QueryFailure>
+    /** Answers the query that the parameters say, or, without any, what there is to ask for. */
+    explore(parameters: Explore.Parameters): Effect.Effect<QueryResult | typeof Measurements.Type, QueryFailure>
+  }
+>()("@opsbuddy/timeseries/Timeseries") {
+  static readonly layer = Layer.effect(
+    Timeseries,
+    Effect.gen(function* () {
+      const store = yield* SeriesStore
+      const characters = yield* Semaphore.make(charactersAtOnce)
+
+      const readAndStore = Effect.fnUntraced(function* (text: string, precision: LineProtocol.Precision) {
+        const { invalid, points } = LineProtocol.parse(text, precision, yield* Clock.currentTimeNanos)
+        const [first] = invalid
+        if (first !== undefined) {
+          return yield* new InvalidLines({ lines: invalid, detail: `line ${first.line}: ${first.message}` })
+        }
+        if (points.length > 0) yield* store.write(points)
+        return { points: points.length }
+      })
+
+      const query = Effect.fn("Timeseries.query")(function* (query: Query) {
+        return { series: yield* store.query(yield* Question.make(query)) }
+      })
+
+      return Timeseries.of({
+        write: Effect.fn("Timeseries.write")(function* (text, precision = "ns") {
+          return yield* characters.withPermits(Math.min(text.length, charactersAtOnce))(readAndStore(text, precision))
+        }),
+        query,
+        explore: Effect.fn("Timeseries.explore")(function* (parameters) {
+          if (Object.keys(parameters).length > 0) return yield* query(yield* Explore.toQuery(parameters))
+          return { usage: Explore.usage, measurements: yield* store.measurements }
+        })
+      })
+    })
+  )
+}
