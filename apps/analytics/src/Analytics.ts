@@ -1,0 +1,104 @@
+import {
+  type LogEntry,
+  type LogInput,
+  type LogLevel,
+  RequestNotFound,
+  type RequestRecord,
+  type RequestStory,
+  type RouteMetrics
+} from "@opsbuddy/contract/Analytics"
+import type { InvalidRequest, RequestId, StoreUnavailable } from "@opsbuddy/contract/Problems"
+import { Context, DateTime, Effect, Layer } from "effect"
+import * as LogCursor from "./LogCursor.ts"
+import { LogStore } from "./LogStore.ts"
+import { refusal } from "./Refusal.ts"
+import { type Range, RequestStore } from "./RequestStore.ts"
+
+export interface LogQuery {
+  readonly from?: DateTime.Utc
+  readonly to?: DateTime.Utc
+  readonly level?: LogLevel
+  readonly service?: string
+  readonly text?: string
+  readonly requestId?: RequestId
+  readonly limit?: number
+  readonly cursor?: string
+}
+
+export interface MetricsQuery {
+  readonly from?: DateTime.Utc
+  readonly to?: DateTime.Utc
+  readonly service?: string
+}
+
+type Accepted = { readonly accepted: number }
+
+/** Logs, request records and metrics as the contract has them, over a `LogStore` and a `RequestStore`. */
+export class Analytics extends Context.Service<
+  Analytics,
+  {
+    /** Stores all entries or, failing, none. Entries without a time are at now. */
+    writeLogs(entries: ReadonlyArray<LogInput>): Effect.Effect<Accepted, StoreUnavailable>
+    listLogs(
+      query: LogQuery
+    ): Effect.Effect<
+      { readonly items: ReadonlyArray<LogEntry>; readonly nextCursor?: string },
+      InvalidRequest | StoreUnavailable
+    >
+    /** Stores all records that are not there yet or, failing, none; all count as accepted. */
+    writeRequests(records: ReadonlyArray<RequestRecord>): Effect.Effect<Accepted, StoreUnavailable>
+    /** Tells what is known about the newest request with this id. */
+    request(id: RequestId): Effect.Effect<RequestStory, RequestNotFound | StoreUnavailable>
+    metrics(
+      query: MetricsQuery
+    ): Effect.Effect<Range & { readonly items: ReadonlyArray<RouteMetrics> }, InvalidRequest | StoreUnavailable>
+  }
+>()("@opsbuddy/analytics/Analytics") {
+  static readonly layer: Layer.Layer<Analytics, never, LogStore | RequestStore> = Layer.effect(
+    Analytics,
+    Effect.gen(function* () {
+      const logs = yield* LogStore
+      const requests = yield* RequestStore
+      return Analytics.of({
+        writeLogs: Effect.fn("Analytics.writeLogs")(function* (entries) {
+          yield* logs.append(entries, yield* DateTime.now)
+          return { accepted: entries.length }
+        }),
+        listLogs: Effect.fn("Analytics.listLogs")(function* ({ cursor, limit = 100, ...query }) {
+          if (query.from !== undefined && query.to !== undefined) yield* checkRange({ from: query.from, to: query.to })
+          const before = cursor === undefined ? {} : { before: yield* LogCursor.decode(cursor) }
+          const { items, next } = yield* logs.list({ ...query, ...before, limit })
+          return next === undefined ? { items } : { items, nextCursor: LogCursor.encode(next) }
+        }),
+        writeRequests: Effect.fn("Analytics.writeRequests")(function* (records) {
+          yield* requests.append(records)
+          return { accepted: records.length }
+        }),
+        request: Effect.fn("Analytics.request")(function* (id) {
+          const request = yield* requests.newest(id)
+          if (request === undefined) return yield* new RequestNotFound({ id })
+          return { request, logs: yield* logs.ofRequest(id, mostLogs) }
+        }),
+        metrics: Effect.fn("Analytics.metrics")(function* (query) {
+          const to = query.to ?? (yield* DateTime.now)
+          const range = { from: query.from ?? hourBefore(to), to }
+          yield* checkRange(range)
+          return { ...range, items: yield* requests.metrics(range, query.service) }
+        })
+      })
+    })
+  )
+}
+
+/** Entries of one request that its story tells. */
+const mostLogs = 1000
+
+/** The first millisecond that there is in ECMAScript: https://tc39.es/ecma262/#sec-time-values-and-time-range */
+const firstMillis = -8_640_000_000_000_000
+
+const hourBefore = (to: DateTime.Utc) => DateTime.makeUnsafe(Math.max(firstMillis, to.epochMilliseconds - 3_600_000))
+
+const checkRange = ({ from, to }: Range) =>
+  from.epochMilliseconds < to.epochMilliseconds
+    ? Effect.void
+    : Effect.fail(refusal({ path: ["query", "from"], message: `Expected a time before ${DateTime.formatIso(to)}` }))

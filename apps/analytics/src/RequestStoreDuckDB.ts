@@ -1,0 +1,145 @@
+import { Columnar, type Value, type Writer } from "@opsbuddy/columnar/Columnar"
+import type { ColumnarError } from "@opsbuddy/columnar/ColumnarError"
+import type { RequestRecord } from "@opsbuddy/contract/Analytics"
+import type { RequestId } from "@opsbuddy/contract/Problems"
+import { DateTime, Effect, Layer } from "effect"
+import { RequestStore } from "./RequestStore.ts"
+import { present } from "./Row.ts"
+import { unavailable } from "./Unavailable.ts"
+
+/** `ts` is in milliseconds since 1970, as durations are in milliseconds. */
+export const migrations = {
+  "0002 requests": `
+    CREATE TABLE requests (
+      ts BIGINT NOT NULL,
+      request_id VARCHAR NOT NULL,
+      method VARCHAR NOT NULL,
+      path VARCHAR NOT NULL,
+      route VARCHAR NOT NULL,
+      service VARCHAR NOT NULL,
+      target VARCHAR,
+      status BIGINT NOT NULL,
+      cause VARCHAR,
+      request_bytes BIGINT,
+      response_bytes BIGINT,
+      duration DOUBLE NOT NULL,
+      upstream DOUBLE,
+      client VARCHAR,
+      trace_id VARCHAR
+    )
+  `
+}
+
+/** Integers are read as DOUBLE, which holds all that the contract's integers can be. */
+const columns = `ts::DOUBLE AS ts, request_id AS "requestId", method, path, route, service, target, status::DOUBLE AS status,
+  cause, request_bytes::DOUBLE AS "requestBytes", response_bytes::DOUBLE AS "responseBytes", duration AS "durationMillis",
+  upstream AS "upstreamMillis", client, trace_id AS "traceId"`
+
+interface Row {
+  readonly ts: number
+  readonly requestId: RequestId
+  readonly method: string
+  readonly path: string
+  readonly route: string
+  readonly service: string
+  readonly target: string | null
+  readonly status: number
+  readonly cause: string | null
+  readonly requestBytes: number | null
+  readonly responseBytes: number | null
+  readonly durationMillis: number
+  readonly upstreamMillis: number | null
+  readonly client: string | null
+  readonly traceId: string | null
+}
+
+interface Summary {
+  readonly service: string
+  readonly route: string
+  readonly requests: bigint
+  readonly errors: bigint
+  readonly p50: number
+  readonly p95: number
+  readonly p99: number
+}
+
+/** Keeps request records in the columnar store, whose migrations must have this module's. */
+export const layer: Layer.Layer<RequestStore, ColumnarError, Columnar> = Layer.effect(
+  RequestStore,
+  Effect.gen(function* () {
+    const columnar = yield* Columnar
+
+    const commit = yield* columnar.grouped(
+      Effect.fnUntraced(function* (batches: ReadonlyArray<ReadonlyArray<RequestRecord>>, writer: Writer) {
+        const records = new Map(batches.flat().map((record) => [keyOf(record), record]))
+        for (const key of yield* stored([...records.values()], writer)) records.delete(key)
+        if (records.size > 0) yield* writer.append("requests", Array.from(records.values(), toRow))
+      })
+    )
+
+    return RequestStore.of({
+      append: Effect.fn("RequestStoreDuckDB.append")((records) =>
+        records.length === 0 ? Effect.void : unavailable(commit(records))
+      ),
+      newest: Effect.fn("RequestStoreDuckDB.newest")(function* (id) {
+        const sql = `SELECT ${columns} FROM requests WHERE request_id = $1 ORDER BY requests.ts DESC LIMIT 1`
+        const [row] = yield* unavailable(columnar.query<Row>(sql, [id]))
+        return row === undefined ? undefined : toRecord(row)
+      }),
+      metrics: Effect.fn("RequestStoreDuckDB.metrics")(function* (range, service) {
+        const sql = `
+          SELECT service, route, requests, errors, p[1] AS p50, p[2] AS p95, p[3] AS p99 FROM (
+            SELECT service, route, count(*) AS requests, count(*) FILTER (status >= 500) AS errors,
+              quantile_cont(duration, [0.5, 0.95, 0.99]) AS p
+            FROM requests
+            WHERE ts >= $1 AND ts < $2 ${service === undefined ? "" : "AND service = $3"}
+            GROUP BY service, route
+          ) ORDER BY service, route`
+        const bounds = [range.from.epochMilliseconds, range.to.epochMilliseconds]
+        const parameters = service === undefined ? bounds : [...bounds, service]
+        const rows = yield* unavailable(columnar.query<Summary>(sql, parameters))
+        return rows.map((row) => ({ ...row, requests: Number(row.requests), errors: Number(row.errors) }))
+      })
+    })
+  })
+)
+
+/** An id has no space in it. */
+const keyOf = (record: RequestRecord) => `${record.requestId} ${record.timestamp.epochMilliseconds}`
+
+/** The keys of those records that are stored already. */
+const stored = (records: ReadonlyArray<RequestRecord>, writer: Writer) => {
+  let first = Number.POSITIVE_INFINITY
+  let last = Number.NEGATIVE_INFINITY
+  for (const { timestamp } of records) {
+    first = Math.min(first, timestamp.epochMilliseconds)
+    last = Math.max(last, timestamp.epochMilliseconds)
+  }
+  const sql = `
+    SELECT request_id || ' ' || ts AS key FROM requests
+    WHERE ts BETWEEN $1 AND $2 AND request_id IN (SELECT unnest(string_split($3, ' ')))`
+  const ids = records.map((record) => record.requestId).join(" ")
+  return writer
+    .query<{ readonly key: string }>(sql, [first, last, ids])
+    .pipe(Effect.map((rows) => rows.map((row) => row.key)))
+}
+
+const toRow = (record: RequestRecord): ReadonlyArray<Value> => [
+  BigInt(record.timestamp.epochMilliseconds),
+  record.requestId,
+  record.method,
+  record.path,
+  record.route,
+  record.service,
+  record.target ?? null,
+  BigInt(record.status),
+  record.cause ?? null,
+  record.requestBytes === undefined ? null : BigInt(record.requestBytes),
+  record.responseBytes === undefined ? null : BigInt(record.responseBytes),
+  record.durationMillis,
+  record.upstreamMillis ?? null,
+  record.client ?? null,
+  record.traceId ?? null
+]
+
+const toRecord = ({ ts, ...row }: Row): RequestRecord => ({ timestamp: DateTime.makeUnsafe(ts), ...present(row) })
