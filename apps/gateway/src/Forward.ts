@@ -1,6 +1,6 @@
 import type { RequestRecord } from "@opsbuddy/contract/Analytics"
-import { AmbiguousPath, UpgradeNotSupported } from "@opsbuddy/contract/Gateway"
-import { InternalError, type RequestId } from "@opsbuddy/contract/Problems"
+import { AmbiguousPath, UpgradeNotSupported, UpstreamReset } from "@opsbuddy/contract/Gateway"
+import { InternalError, NoRoute, type RequestId } from "@opsbuddy/contract/Problems"
 import type * as Breaker from "@opsbuddy/resilience/Breaker"
 import { RequestContext } from "@opsbuddy/runtime/RequestContext"
 import { Cause, Clock, Context, DateTime, Duration, Effect, Exit, Layer } from "effect"
@@ -23,7 +23,7 @@ export interface Head {
 export interface Exchange<H extends Head> {
   readonly requestId: RequestId
   readonly method: string
-  /** Path and query as they came. */
+  /** Path and query as they came; Bun has resolved dot segments that are not encoded, and encoded what must be. */
   readonly url: string
   readonly path: string
   readonly client: string | undefined
@@ -39,18 +39,23 @@ export interface Exchange<H extends Head> {
 export class Forward extends Context.Service<
   Forward,
   {
-    /** The route of a path without its query, if the gateway has one. */
+    /** The route of a path without its query; `RouteTable.none` where it has none, `undefined` for the gateway's own paths. */
     readonly route: RouteTable.RouteTable
     readonly forward: <H extends Head>(route: Route, exchange: Exchange<H>) => Effect.Effect<H, Refusal.Refusal>
   }
 >()("@opsbuddy/gateway/Forward") {
-  static readonly layer = (routes: ReadonlyArray<Route>) =>
+  /** `isOwn` tells the paths that the gateway serves itself; a route that matches comes first. */
+  static readonly layer = (routes: ReadonlyArray<Route>, isOwn: (path: string) => boolean) =>
     Layer.effect(
       Forward,
       Effect.gen(function* () {
         const upstreams = yield* Upstreams
         const records = yield* RecordSender
-        return Forward.of({ route: RouteTable.make(routes), forward: make(upstreams, records) })
+        const table = RouteTable.make(routes)
+        return Forward.of({
+          route: (path) => table(path) ?? (isOwn(path) ? undefined : RouteTable.none),
+          forward: make(upstreams, records)
+        })
       })
     )
 }
@@ -58,15 +63,24 @@ export class Forward extends Context.Service<
 /** Answers that say that the server in front of the upstream, or the upstream itself, cannot serve at the moment. */
 const isFailure = (status: number) => status === 502 || status === 503 || status === 504
 
-/** The one place that says what counts against an upstream. */
-const outcome = (exit: Exit.Exit<Head, Refusal.Refusal>): Breaker.Outcome => {
-  if (Exit.isSuccess(exit)) {
-    const { status } = exit.value
-    return isFailure(status) ? { _tag: "Failure", reason: `status ${status}` } : { _tag: "Success" }
+/**
+ * The one place that says what counts against an upstream. Connections that break at one moment, because a process ended,
+ * are one failure: of several resets those do not count whose request began before the last one that did.
+ */
+const outcome =
+  (target: Target, started: bigint, now: () => bigint) =>
+  (exit: Exit.Exit<Head, Refusal.Refusal>): Breaker.Outcome => {
+    if (Exit.isSuccess(exit)) {
+      const { status } = exit.value
+      return isFailure(status) ? { _tag: "Failure", reason: `status ${status}` } : { _tag: "Success" }
+    }
+    const error = Cause.squash(exit.cause)
+    if (error instanceof UpstreamReset) {
+      if (started < target.lastReset) return { _tag: "Ignored" }
+      target.lastReset = now()
+    }
+    return { _tag: "Failure", reason: error instanceof Error ? error.message : "failed" }
   }
-  const error = Cause.squash(exit.cause)
-  return { _tag: "Failure", reason: error instanceof Error ? error.message : "failed" }
-}
 
 /** Sends to the next target and counts, within the time that the upstream is given. */
 const attempt = Effect.fnUntraced(function* <H extends Head>(
@@ -99,23 +113,25 @@ const call = <H extends Head>(
   target: Target,
   exchange: Exchange<H>
 ): Effect.Effect<H, Refusal.Refusal> =>
-  upstream.breaker
-    .protect(attempt(upstream, target, exchange), outcome)
-    .pipe(
-      Effect.catchTag("CircuitBreakerError", ({ reason }) =>
-        Effect.flatMap(upstream.breaker.status, (status) =>
-          Effect.fail(
-            Refusal.circuitOpen(
-              upstream,
-              status,
-              reason._tag === "CircuitOpen" ? wholeSeconds(reason.retryAfter) : undefined
-            )
+  Effect.clockWith((clock) => {
+    const now = () => clock.monotonicTimeNanosUnsafe()
+    return upstream.breaker.protect(attempt(upstream, target, exchange), outcome(target, now(), now))
+  }).pipe(
+    Effect.catchTag("CircuitBreakerError", ({ reason }) =>
+      Effect.flatMap(upstream.breaker.status, (status) =>
+        Effect.fail(
+          Refusal.circuitOpen(
+            upstream,
+            status,
+            reason._tag === "CircuitOpen" ? wholeSeconds(reason.retryAfter) : undefined
           )
         )
       )
     )
+  )
 
-const refusedBefore = <H extends Head>(exchange: Exchange<H>) => {
+const refusedBefore = <H extends Head>(route: Route, exchange: Exchange<H>) => {
+  if (route === RouteTable.none) return new NoRoute({ detail: `nothing is served at ${exchange.path}` })
   if (RouteTable.isAmbiguous(exchange.path)) {
     return new AmbiguousPath({ detail: "dot segments, backslashes and encoded slashes are refused in paths" })
   }
@@ -131,11 +147,14 @@ const make = (upstreams: typeof Upstreams.Service, records: typeof RecordSender.
   ): Effect.fn.Return<H, Refusal.Refusal> {
     const timestamp = yield* DateTime.now
     const started = yield* Clock.monotonicTimeNanos
-    const upstream = upstreams.get(route.upstream)
-    if (upstream === undefined) return yield* Effect.die(new Error(`route ${route.name} leads to no upstream`))
-    const target = upstream.choose()
-    const refused = refusedBefore(exchange)
-    return yield* (refused === undefined ? call(upstream, target, exchange) : Effect.fail(refused)).pipe(
+    const refused = refusedBefore(route, exchange)
+    const upstream = refused === undefined ? upstreams.get(route.upstream) : undefined
+    const target = upstream?.choose()
+    const answer =
+      upstream !== undefined && target !== undefined
+        ? call(upstream, target, exchange)
+        : (refused ?? Effect.die(new Error(`route ${route.name} leads to no upstream`)))
+    return yield* answer.pipe(
       Effect.catchDefect((defect) =>
         Effect.andThen(
           Effect.logError("forwarding failed", { route: route.name, path: exchange.path }, Cause.die(defect)),
@@ -162,20 +181,18 @@ const answered = <H extends Head>(exit: Exit.Exit<H, Refusal.Refusal>) => {
     : { status: failure.value.status, cause: Refusal.causeOf(failure.value) }
 }
 
-const notSent = new Set(["circuit-open", "ambiguous-path", "upgrade-not-supported"])
-
 const traceId = (traceparent: string | undefined) => traceparent?.match(/^[0-9a-f]{2}-([0-9a-f]{32})-/)?.[1]
 
 const record = <H extends Head>(
   route: Route,
   exchange: Exchange<H>,
-  target: Target,
+  target: Target | undefined,
   exit: Exit.Exit<H, Refusal.Refusal>,
   timestamp: DateTime.Utc,
   durationMillis: number
 ): RequestRecord => {
   const answer = answered(exit)
-  const sent = !("cause" in answer) || !notSent.has(answer.cause)
+  const sent = "cause" in answer && answer.cause === "circuit-open" ? undefined : target
   const trace = traceId(exchange.traceparent)
   return {
     requestId: exchange.requestId,
@@ -187,7 +204,7 @@ const record = <H extends Head>(
     durationMillis,
     status: answer.status,
     ...("cause" in answer ? { cause: answer.cause } : {}),
-    ...(sent ? { target: target.url, upstreamMillis: durationMillis } : {}),
+    ...(sent === undefined ? {} : { target: sent.url, upstreamMillis: durationMillis }),
     ...("responseBytes" in answer && answer.responseBytes !== undefined ? { responseBytes: answer.responseBytes } : {}),
     ...(exchange.requestBytes === undefined ? {} : { requestBytes: exchange.requestBytes }),
     ...(exchange.client === undefined ? {} : { client: exchange.client }),

@@ -62,6 +62,8 @@ const send = (
           ({ headers, statusCode }) => {
             headed = true
             response.writeHead(statusCode, { ...Headers.withoutHopByHop(headers), [requestIdHeader]: requestId })
+            // Otherwise the head waits for the body's first byte, which a stream of events may be long in sending.
+            response.flushHeaders()
             response.once("close", () => abort.abort())
             resume(Effect.succeed({ status: statusCode, bytes: length(one(headers["content-length"])) }))
             return response
@@ -117,7 +119,7 @@ export const make: Effect.Effect<Front["node"], never, Forward | Scope.Scope> = 
       path,
       client: request.socket.remoteAddress,
       traceparent: one(request.headers.traceparent),
-      upgrade: request.headers.upgrade !== undefined,
+      upgrade: Headers.isUpgrade(request.headers.upgrade),
       hasBody: hasBody(request),
       requestBytes: length(request.headers["content-length"]),
       attempt: send(request, response, requestId, pool)

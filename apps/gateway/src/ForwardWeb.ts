@@ -88,12 +88,15 @@ const exchange = (request: Request, url: string, path: string, client: string | 
     path,
     client,
     traceparent: request.headers.get("traceparent") ?? undefined,
-    upgrade: request.headers.has("upgrade"),
+    upgrade: Headers.isUpgrade(request.headers.get("upgrade")),
     hasBody: request.body !== null,
     requestBytes: length(request.headers),
     attempt: send(request, upstreamHeaders(request, requestId, client), url)
   }
 }
+
+/** Path and query: Bun gives a whole URL, or these alone where the client names no host, or none that can be. */
+const originForm = (url: string) => (url.startsWith("/") ? url : url.slice(url.indexOf("/", 8)))
 
 const gone = new Response(null, { status: 499 })
 
@@ -104,8 +107,7 @@ export const make: Effect.Effect<Front["web"], never, Forward> = Effect.gen(func
   // biome-ignore lint/plugin: the data path: a request comes from the server, outside of any fiber
   const run = Effect.runForkWith(context)
   return (request, peer) => {
-    const start = request.url.indexOf("/", 8)
-    const url = request.url.slice(start)
+    const url = originForm(request.url)
     const query = url.indexOf("?")
     const path = query === -1 ? url : url.slice(0, query)
     const matched = route(path)

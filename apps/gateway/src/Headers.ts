@@ -45,6 +45,13 @@ export const withoutHopByHop = (
 }
 
 /**
+ * Whether a client asks for another protocol. HTTP/2 without encryption is an offer that some clients (Java's) make with
+ * every first request and that may be ignored; all others expect the new protocol.
+ */
+export const isUpgrade = (upgrade: string | null | undefined) =>
+  upgrade !== null && upgrade !== undefined && upgrade.toLowerCase() !== "h2c"
+
+/**
  * What the next server is told about the client. It replaces what the client claims of itself, because no proxy in front
  * is trusted.
  */

@@ -6,6 +6,9 @@ import { Upstreams } from "./Upstreams.ts"
 /** A target that passed is asked again after the first, one that did not after the second. */
 const every = Duration.seconds(5)
 const everyWhileFailing = Duration.seconds(1)
+/** One that has never passed may be starting together with the gateway: it is asked this often, up to `atFirst` times. */
+const everyAtFirst = Duration.millis(100)
+const atFirst = 50
 const timeout = Duration.seconds(3)
 
 const Answer = Schema.Struct({ status: Schema.Literals(["healthy", "degraded", "unhealthy"]) })
@@ -59,11 +62,16 @@ export const layer = Layer.effectDiscard(
     const client = yield* HttpClient.HttpClient
     for (const upstream of upstreams.all) {
       for (const target of upstream.targets) {
+        let first = atFirst
+        const delay = (passed: boolean) => {
+          if (passed) first = 0
+          return passed ? every : first-- > 0 ? everyAtFirst : everyWhileFailing
+        }
         yield* check(client, upstream, target).pipe(
           Effect.repeat(
             Schedule.forever.pipe(
               Schedule.setInputType<boolean>(),
-              Schedule.modifyDelay(({ input }) => Effect.succeed(input ? every : everyWhileFailing)),
+              Schedule.modifyDelay(({ input }) => Effect.succeed(delay(input))),
               Schedule.jittered
             )
           ),

@@ -7,6 +7,9 @@ import { HttpApiClient } from "effect/http-api"
 const capacity = 20_000
 const batchSize = 1000
 
+/** After this the answer to a batch is taken for lost, and the batch is sent again. */
+const timeout = "10 seconds"
+
 /** Takes request records to analytics in batches, without ever delaying a response. */
 export class RecordSender extends Context.Service<
   RecordSender,
@@ -37,6 +40,7 @@ export class RecordSender extends Context.Service<
           if (batch.length === 0) return
           const taken = yield* client.analytics.writeRequests({ payload: batch }).pipe(
             Effect.as(true),
+            Effect.timeout(timeout),
             // Sending the same again would not help, and would hold up all that come after.
             Effect.catchTag("InvalidRequest", ({ message }) =>
               Effect.as(Effect.logError("analytics refused request records", { reason: message }), false)
@@ -58,6 +62,11 @@ export class RecordSender extends Context.Service<
           })
         )
 
+        // Runs after the fiber below has been interrupted, so that no batch is on its way twice.
+        yield* Effect.addFinalizer(() =>
+          send.pipe(Effect.repeat({ while: () => waiting.length > 0 }), Effect.timeout("2 seconds"), Effect.ignore)
+        )
+
         const retry = Schedule.min([Schedule.exponential("200 millis"), Schedule.spaced("5 seconds")]).pipe(
           Schedule.jittered
         )
@@ -69,10 +78,6 @@ export class RecordSender extends Context.Service<
           Effect.forever,
           Effect.forkScoped
         )
-        yield* Effect.addFinalizer(() =>
-          send.pipe(Effect.repeat({ while: () => waiting.length > 0 }), Effect.timeout("2 seconds"), Effect.ignore)
-        )
-
         return RecordSender.of({
           offer: (record) => {
             if (waiting.length >= capacity) recordsDropped++

@@ -6,7 +6,7 @@ import {
   UpstreamReset,
   UpstreamTimeout
 } from "@opsbuddy/contract/Gateway"
-import { InternalError, problemPrefix, type RequestId } from "@opsbuddy/contract/Problems"
+import { InternalError, NoRoute, problemPrefix, type RequestId } from "@opsbuddy/contract/Problems"
 import { Data, Schema } from "effect"
 import type { Target, Upstream } from "./Upstream.ts"
 
@@ -17,12 +17,13 @@ export class AttemptFailed extends Data.TaggedError("AttemptFailed")<{
   readonly what: string
 }> {}
 
-/** Every answer that the gateway gives itself to a request that has a route. */
+/** Every answer that the gateway gives itself to a request that is not for one of its own paths. */
 const Refusal = Schema.Union([
   AmbiguousPath,
   CircuitOpen,
   ConnectFailed,
   InternalError,
+  NoRoute,
   UpgradeNotSupported,
   UpstreamReset,
   UpstreamTimeout

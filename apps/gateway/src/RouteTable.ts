@@ -13,6 +13,9 @@ export const builtIn: ReadonlyArray<Route> = [
   { name: "timeseries", path: "/api/timeseries", upstream: "timeseries" }
 ]
 
+/** What a request is recorded under that no route matches, and that the gateway does not serve itself either. */
+export const none: Route = { name: "none", path: "/", upstream: "gateway" }
+
 /** Finds the route of a path, given without its query: the longest that the path is, or lies below. */
 export type RouteTable = (path: string) => Route | undefined
 

@@ -33,6 +33,8 @@ export interface Target {
   requests: number
   failures: number
   inFlight: number
+  /** When a reset counted as a failure the last time, in nanoseconds of the monotonic clock. */
+  lastReset: bigint
   readonly latency: Latency.Latency
 }
 
@@ -53,6 +55,7 @@ const makeTarget = (url: string): Target => ({
   requests: 0,
   failures: 0,
   inFlight: 0,
+  lastReset: 0n,
   latency: Latency.make()
 })
 

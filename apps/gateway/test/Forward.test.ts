@@ -1,0 +1,352 @@
+import { gzipSync } from "node:zlib"
+import { assert, layer } from "@effect/vitest"
+import { Context, Effect, Fiber, Layer } from "effect"
+import { ask, header, open, requestHead } from "./client.ts"
+import * as Gateway from "./gateway.ts"
+import { value, values } from "./http1.ts"
+import * as Upstream from "./upstream.ts"
+
+/** One gateway before one upstream that each test tells what to do. */
+class Setup extends Context.Service<Setup, { readonly port: number; readonly upstream: Upstream.Upstream }>()(
+  "@opsbuddy/gateway/test/Setup"
+) {
+  static readonly layer = Layer.effect(
+    Setup,
+    Effect.gen(function* () {
+      const upstream = yield* Upstream.make()
+      return { upstream, port: yield* Gateway.make({ targets: [upstream.url] }) }
+    })
+  )
+}
+
+const exchange = Effect.fnUntraced(function* (
+  behaviour: Upstream.Behaviour,
+  ...[target, question]: [string, Parameters<typeof ask>[2]?]
+) {
+  const { port, upstream } = yield* Setup
+  upstream.become(behaviour)
+  const answer = yield* ask(port, target, question)
+  const received = upstream.requests.at(-1)
+  if (received === undefined) throw new Error("nothing reached the upstream")
+  return { answer, received }
+})
+
+layer(Setup.layer, { excludeTestServices: true })("A forwarded request", (it) => {
+  for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]) {
+    it.effect(`arrives as ${method} with path and query as they were written`, () =>
+      Effect.gen(function* () {
+        const target = "/shop//a%20b/%C3%BC;v=1/~(x)!*'?q=a+b&q=%2Fc%2e&empty=&flag&=&u=http://x/y?z"
+        const { answer, received } = yield* exchange(Upstream.echo, target, { method })
+        assert.deepStrictEqual([answer.status, received.method, received.target], [200, method, target])
+      })
+    )
+  }
+
+  for (const target of ["/shop", "/shop/", "/shop?", "/shop?a=1", "/shop/a//b", "/shop/%zz", "/shop/a.b/..c/.d"]) {
+    it.effect(`keeps the target ${target}`, () =>
+      Effect.gen(function* () {
+        const { received } = yield* exchange(Upstream.echo, target)
+        assert.strictEqual(received.target, target)
+      })
+    )
+  }
+
+  it.effect("keeps characters in path and query that ought to have been encoded, or gets them encoded", () =>
+    Effect.gen(function* () {
+      const { received } = yield* exchange(Upstream.echo, `/shop/a"b|c^d\`e{f}?q="<>'|{}^\``)
+      assert.strictEqual(
+        received.target,
+        // Bun makes a URL of the target before anyone sees it.
+        typeof Bun === "undefined"
+          ? `/shop/a"b|c^d\`e{f}?q="<>'|{}^\``
+          : "/shop/a%22b|c%5Ed%60e%7Bf%7D?q=%22%3C%3E%27|{}^`"
+      )
+    })
+  )
+
+  it.effect("may name the gateway in its target, of which only path and query go on", () =>
+    Effect.gen(function* () {
+      const { received } = yield* exchange(Upstream.echo, "http://gateway.test/shop/x?y=1")
+      assert.strictEqual(received.target, "/shop/x?y=1")
+    })
+  )
+
+  it.effect("loses the headers that concern the connection, and those that Connection names", () =>
+    Effect.gen(function* () {
+      const { received } = yield* exchange(Upstream.echo, "/shop", {
+        headers: {
+          Connection: "close, X-Drop ,x-drop-too",
+          "X-Drop": "1",
+          "X-Drop-Too": "1",
+          "X-Keep": "1",
+          TE: "trailers",
+          Trailer: "x",
+          "Keep-Alive": "timeout=5",
+          "Proxy-Authorization": "Basic eDp5",
+          "Proxy-Connection": "keep-alive",
+          Authorization: "Bearer t",
+          Cookie: "a=1; b=2"
+        }
+      })
+      for (const name of ["x-drop", "x-drop-too", "te", "trailer", "keep-alive", "proxy-authorization"]) {
+        assert.deepStrictEqual(values(received.head, name), [], name)
+      }
+      assert.strictEqual(value(received.head, "proxy-connection"), undefined)
+      assert.strictEqual(value(received.head, "x-keep"), "1")
+      assert.strictEqual(value(received.head, "authorization"), "Bearer t")
+      assert.strictEqual(value(received.head, "cookie"), "a=1; b=2")
+      assert.notInclude((value(received.head, "connection") ?? "").toLowerCase(), "x-drop")
+    })
+  )
+
+  it.effect("says who the client is, in place of what the client claims", () =>
+    Effect.gen(function* () {
+      const { port, upstream } = yield* Setup
+      const { received } = yield* exchange(Upstream.echo, "/shop", {
+        headers: {
+          Host: "shop.example:8080",
+          "X-Forwarded-For": "6.6.6.6",
+          "X-Forwarded-Host": "evil",
+          "X-Forwarded-Proto": "https",
+          Forwarded: "for=6.6.6.6"
+        }
+      })
+      assert.deepStrictEqual(values(received.head, "x-forwarded-for"), ["127.0.0.1"])
+      assert.deepStrictEqual(values(received.head, "x-forwarded-host"), ["shop.example:8080"])
+      assert.deepStrictEqual(values(received.head, "x-forwarded-proto"), ["http"])
+      assert.deepStrictEqual(values(received.head, "forwarded"), [])
+      assert.deepStrictEqual(values(received.head, "host"), [`127.0.0.1:${upstream.port}`])
+      assert.notStrictEqual(port, upstream.port)
+    })
+  )
+
+  it.effect("keeps a valid request id, on the way there and on the answer, once", () =>
+    Effect.gen(function* () {
+      const { answer, received } = yield* exchange(
+        Upstream.replies("200 OK", ["X-Request-Id: the-upstreams-own"], "hi"),
+        "/shop",
+        { headers: { "X-Request-Id": "abc-1" } }
+      )
+      assert.deepStrictEqual(values(received.head, "x-request-id"), ["abc-1"])
+      assert.deepStrictEqual(values(answer.head, "x-request-id"), ["abc-1"])
+    })
+  )
+
+  for (const [what, headers] of [
+    ["that has none", {}],
+    ["whose own is not valid", { "X-Request-Id": "a b" }]
+  ] as const) {
+    it.effect(`gets an id when it is one ${what}`, () =>
+      Effect.gen(function* () {
+        const { answer, received } = yield* exchange(Upstream.echo, "/shop", { headers })
+        const id = header(answer, "x-request-id")
+        assert.match(String(id), /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-/)
+        assert.deepStrictEqual(values(received.head, "x-request-id"), [String(id)])
+      })
+    )
+  }
+
+  it.effect("keeps its trace", () =>
+    Effect.gen(function* () {
+      const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+      const { received } = yield* exchange(Upstream.echo, "/shop", {
+        headers: { traceparent, tracestate: "v=1", baggage: "k=v" }
+      })
+      assert.deepStrictEqual(values(received.head, "traceparent"), [traceparent])
+      assert.deepStrictEqual(values(received.head, "tracestate"), ["v=1"])
+      assert.deepStrictEqual(values(received.head, "baggage"), ["k=v"])
+    })
+  )
+
+  it.effect("brings its body with its length", () =>
+    Effect.gen(function* () {
+      const body = JSON.stringify({ text: "ü".repeat(1000) })
+      const { received } = yield* exchange(Upstream.echo, "/shop", {
+        method: "POST",
+        body,
+        headers: { "Content-Type": "application/json" }
+      })
+      assert.strictEqual(received.body().toString(), body)
+      assert.strictEqual(value(received.head, "content-length"), String(Buffer.byteLength(body)))
+      assert.strictEqual(value(received.head, "content-type"), "application/json")
+    })
+  )
+
+  it.effect("brings a body that comes in chunks of unknown number", () =>
+    Effect.gen(function* () {
+      const { port, upstream } = yield* Setup
+      upstream.become(Upstream.echo)
+      const arrives = yield* Effect.forkChild(upstream.next, { startImmediately: true })
+      const client = yield* open(port, "/shop", { method: "POST", headers: { "Transfer-Encoding": "chunked" } })
+      client.socket.write("6\r\nhello \r\n")
+      client.socket.write("5;ext=1\r\nworld\r\n0\r\n\r\n")
+      const received = yield* Fiber.join(arrives)
+      yield* Effect.promise(() => client.done)
+      assert.strictEqual(received.body().toString(), "hello world")
+    })
+  )
+
+  it.effect("with Expect: 100-continue is told to go on, and arrives without it", () =>
+    Effect.gen(function* () {
+      const { answer, received } = yield* exchange(Upstream.echo, "/shop", {
+        method: "POST",
+        body: "x",
+        headers: { Expect: "100-continue" }
+      })
+      assert.deepStrictEqual([answer.status, received.body().toString()], [200, "x"])
+      assert.strictEqual(value(received.head, "expect"), undefined)
+    })
+  )
+})
+
+layer(Setup.layer, { excludeTestServices: true })("A forwarded answer", (it) => {
+  it.effect("keeps status, headers and body", () =>
+    Effect.gen(function* () {
+      const { answer } = yield* exchange(
+        Upstream.replies("418 Teapot", ["Content-Type: text/x; q=1", 'ETag: W/"1"', "X-Odd: a, b"], "short and stout"),
+        "/shop"
+      )
+      assert.strictEqual(answer.status, 418)
+      assert.deepStrictEqual(
+        ["content-type", "etag", "x-odd", "content-length"].map((name) => header(answer, name)),
+        ["text/x; q=1", 'W/"1"', "a, b", "15"]
+      )
+      assert.deepStrictEqual([answer.body.toString(), answer.complete], ["short and stout", true])
+    })
+  )
+
+  it.effect("loses the headers that concern the connection, and those that Connection names", () =>
+    Effect.gen(function* () {
+      const { answer } = yield* exchange(
+        Upstream.replies("200 OK", [
+          "Connection: keep-alive, X-Secret",
+          "X-Secret: 1",
+          "Keep-Alive: timeout=99",
+          "Proxy-Authenticate: Basic",
+          "X-Kept: 1"
+        ]),
+        "/shop"
+      )
+      assert.deepStrictEqual(values(answer.head, "x-secret"), [])
+      assert.deepStrictEqual(values(answer.head, "proxy-authenticate"), [])
+      assert.notInclude(values(answer.head, "keep-alive"), "timeout=99")
+      assert.strictEqual(header(answer, "x-kept"), "1")
+    })
+  )
+
+  it.effect("that redirects is not followed", () =>
+    Effect.gen(function* () {
+      const { port, upstream } = yield* Setup
+      upstream.become(Upstream.replies("302 Found", ["Location: http://127.0.0.1:1/elsewhere"]))
+      const before = upstream.requests.length
+      const answer = yield* ask(port, "/shop")
+      assert.deepStrictEqual([answer.status, header(answer, "location")], [302, "http://127.0.0.1:1/elsewhere"])
+      assert.strictEqual(upstream.requests.length, before + 1)
+    })
+  )
+
+  it.effect("keeps each of several cookies", () =>
+    Effect.gen(function* () {
+      const cookies = ["a=1; Path=/; Expires=Wed, 21 Oct 2026 07:28:00 GMT", "b=2; HttpOnly"]
+      const { answer } = yield* exchange(
+        Upstream.replies(
+          "200 OK",
+          cookies.map((cookie) => `Set-Cookie: ${cookie}`)
+        ),
+        "/shop"
+      )
+      assert.deepStrictEqual(values(answer.head, "set-cookie"), cookies)
+    })
+  )
+
+  for (const [encoding, body] of [
+    ["gzip", gzipSync("hello".repeat(100))],
+    ["x-unheard-of", Buffer.from([1, 2, 3, 255, 0])]
+  ] as const) {
+    it.effect(`in the encoding ${encoding} stays as it is`, () =>
+      Effect.gen(function* () {
+        const { answer } = yield* exchange(
+          Upstream.replies("200 OK", [`Content-Encoding: ${encoding}`], body),
+          "/shop",
+          { headers: { "Accept-Encoding": encoding } }
+        )
+        assert.strictEqual(header(answer, "content-encoding"), encoding)
+        assert.isTrue(answer.body.equals(body))
+      })
+    )
+  }
+
+  it.effect("of 204 has no body and no framing", () =>
+    Effect.gen(function* () {
+      const { answer } = yield* exchange(
+        (request) => request.socket.write("HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n"),
+        "/shop",
+        { method: "DELETE" }
+      )
+      assert.deepStrictEqual([answer.status, answer.body.length, header(answer, "x-a")], [204, 0, "1"])
+      assert.strictEqual(header(answer, "transfer-encoding"), undefined)
+    })
+  )
+
+  it.effect("of 304 has no body and keeps its validators", () =>
+    Effect.gen(function* () {
+      const { answer } = yield* exchange(
+        (request) => request.socket.write('HTTP/1.1 304 Not Modified\r\nETag: "1"\r\n\r\n'),
+        "/shop",
+        { headers: { "If-None-Match": '"1"' } }
+      )
+      assert.deepStrictEqual([answer.status, answer.body.length, header(answer, "etag")], [304, 0, '"1"'])
+    })
+  )
+
+  it.effect("to HEAD tells the length that GET would have, without a body", () =>
+    Effect.gen(function* () {
+      const { answer, received } = yield* exchange(
+        (request) => request.socket.write("HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n"),
+        "/shop",
+        { method: "HEAD" }
+      )
+      assert.strictEqual(received.method, "HEAD")
+      assert.deepStrictEqual([answer.status, answer.body.length], [200, 0])
+      assert.strictEqual(header(answer, "content-length"), "12345")
+    })
+  )
+
+  it.effect("whose end is the connection's is whole", () =>
+    Effect.gen(function* () {
+      const { answer } = yield* exchange(
+        (request) => request.socket.end("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end"),
+        "/shop"
+      )
+      assert.deepStrictEqual([answer.body.toString(), answer.complete], ["until the end", true])
+    })
+  )
+
+  it.effect("keeps Content-Length when it is too large to be looked at whole", () =>
+    Effect.gen(function* () {
+      const size = 5_000_000
+      const { answer } = yield* exchange((request) => {
+        request.socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n`)
+        Upstream.pour(request.socket, size)
+      }, "/shop")
+      // Bun.serve frames a body that it does not have whole by itself, and drops the length.
+      assert.strictEqual(header(answer, "content-length"), typeof Bun === "undefined" ? String(size) : undefined)
+      assert.isTrue(answer.complete)
+    })
+  )
+
+  it.effect("on a connection that is kept is followed by the next", () =>
+    Effect.gen(function* () {
+      const { port, upstream } = yield* Setup
+      upstream.become(Upstream.echo)
+      const client = yield* open(port, "/shop/1")
+      yield* Effect.promise(() => client.done)
+      client.socket.write(requestHead("/shop/2", {}))
+      const both = yield* Gateway.eventually(
+        Effect.sync(() => client.received().toString()),
+        (text) => text.includes("/shop/2")
+      )
+      assert.include(both, "/shop/1")
+    })
+  )
+})
