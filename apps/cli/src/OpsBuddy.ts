@@ -6,6 +6,7 @@ import { Cause, Console, Effect, Exit, Layer, type Runtime } from "effect"
 import { CliConfig, CliError, Command, Flag, GlobalFlag } from "effect/cli"
 import { FetchHttpClient } from "effect/http"
 import manifest from "../package.json" with { type: "json" }
+import * as Check from "./Check.ts"
 import { asRefusal } from "./Refusals.ts"
 import * as Up from "./Up.ts"
 import * as Variables from "./Variables.ts"
@@ -27,7 +28,7 @@ const status = Command.make(
 
 const command = Command.make("opsbuddy").pipe(
   Command.withDescription("Starts and looks after OpsBuddy: gateway, files, utility, analytics and time series"),
-  Command.withSubcommands([Up.command, Variables.command, status])
+  Command.withSubcommands([Up.command, Variables.command, status, Check.command])
 )
 
 /** `EX_USAGE` and `EX_CONFIG` of sysexits.h. */

@@ -20,6 +20,8 @@ export interface PlanOptions {
   /** Absolute. */
   readonly dataDirectory: string
   readonly logFormat: "json" | "pretty"
+  /** Absolute; the gateway's, where it is given. */
+  readonly configFile: string | undefined
 }
 
 const wantedPort = (service: ServiceName, { gatewayPort, portBase }: PlanOptions) => {
@@ -66,6 +68,7 @@ export const make = Effect.fn("Plan.make")(function* (options: PlanOptions) {
           [`${prefix}_PORT`]: String(address.port),
           OPSBUDDY_DATA_DIRECTORY: options.dataDirectory,
           OPSBUDDY_LOG_FORMAT: options.logFormat,
+          ...(options.configFile === undefined ? {} : { OPSBUDDY_GATEWAY_CONFIG: options.configFile }),
           OPSBUDDY_SUPERVISED: "1"
         }
       }

@@ -38,6 +38,12 @@ const flags = {
     Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_535 - serviceNames.length + 1 }))),
     Flag.optional
   ),
+  config: Flag.String("config").pipe(
+    Flag.withMetavar("file"),
+    Flag.withDescription("The gateway's upstreams and routes, instead of OPSBUDDY_GATEWAY_CONFIG or ./opsbuddy.yaml"),
+    Flag.withSchema(Schema.NonEmptyString),
+    Flag.optional
+  ),
   host: Flag.String("host").pipe(
     Flag.withMetavar("address"),
     Flag.withDescription("Where the gateway listens, instead of GATEWAY_HOST or 127.0.0.1; loopback addresses only"),
@@ -93,7 +99,8 @@ export const command = Command.make(
       gatewayPort: settings.port,
       portBase: Option.getOrUndefined(given.portBase),
       dataDirectory,
-      logFormat
+      logFormat,
+      configFile: Option.getOrUndefined(Option.map(given.config, (file) => path.resolve(file)))
     })
     // The stop belongs to this scope, outside the race, which would lose how it ended.
     yield* Effect.scoped(supervise(plan, given.json)).pipe(

@@ -24,8 +24,10 @@ const answers: Record<string, unknown> = {
     upstreams: [
       {
         name: "files",
-        circuit: { state: "closed", consecutiveFailures: 0 },
-        targets: [{ url: "http://127.0.0.1:8001", health: "healthy", requests: 0, failures: 0, inFlight: 0 }]
+        circuit: { state: "closed", since: timestamp, consecutiveFailures: 0 },
+        concurrency: { active: 0, queued: 0, max: 512, queue: 128, refused: 0 },
+        retryTokens: 0,
+        targets: [{ url: "http://127.0.0.1:8001", weight: 1, health: "healthy", requests: 0, failures: 0, inFlight: 0 }]
       }
     ]
   }

@@ -1,31 +1,50 @@
+import { join, resolve } from "node:path"
 import { Api, GatewayServiceApi } from "@opsbuddy/contract/Api"
 import * as App from "@opsbuddy/runtime/App"
+import * as Audit from "@opsbuddy/runtime/Audit"
 import * as Docs from "@opsbuddy/runtime/Docs"
 import { HealthProbe } from "@opsbuddy/runtime/Health"
-import * as Routes from "@opsbuddy/runtime/Routes"
 import { ServerFront } from "@opsbuddy/runtime/Server"
-import { Effect, Layer, Ref } from "effect"
-import { Forward } from "./Forward.ts"
+import * as Sqlite from "@opsbuddy/runtime/Sqlite"
+import { Clock, Effect, FileSystem, Layer, Ref } from "effect"
+import { SqlClient } from "effect/sql"
+import * as BuiltIn from "./config/BuiltIn.ts"
+import { Events } from "./Events.ts"
 import * as ForwardNode from "./ForwardNode.ts"
 import * as ForwardWeb from "./ForwardWeb.ts"
+import { Gateway } from "./Gateway.ts"
 import { GatewayHandlers } from "./GatewayHandlers.ts"
-import * as HealthChecks from "./HealthChecks.ts"
+import * as Metrics from "./Metrics.ts"
+import { Operations } from "./Operations.ts"
 import { RecordSender } from "./RecordSender.ts"
-import { builtIn, type Route } from "./RouteTable.ts"
-import { variables } from "./Settings.ts"
-import { defaults, type UpstreamConfig } from "./Upstream.ts"
-import { Upstreams } from "./Upstreams.ts"
+import * as Reload from "./Reload.ts"
+import { Requests } from "./RequestLog.ts"
+import { usualConfigFile, variables } from "./Settings.ts"
+import * as UpstreamHealth from "./UpstreamHealth.ts"
 
 const probe = Layer.effect(
   HealthProbe,
   Effect.gen(function* () {
-    const upstreams = yield* Upstreams
-    const records = yield* RecordSender
+    const gateway = yield* Gateway
+    const sql = yield* SqlClient.SqlClient
+    const upstreams = () => [...gateway.running().upstreams.values()]
     return HealthProbe.of({
-      database: Effect.succeed("none"),
-      services: upstreams.health,
-      upstreams: upstreams.status,
-      counters: Effect.sync(records.counters)
+      database: sql`SELECT 1`.pipe(
+        Effect.as("healthy" as const),
+        Effect.catch((error) =>
+          // Without it requests go on as before, and operators cannot act.
+          Effect.as(Effect.logError("audit store does not answer", { reason: error.message }), "degraded" as const)
+        )
+      ),
+      services: Effect.sync(() => upstreams().map(UpstreamHealth.summary)),
+      upstreams: Effect.map(Clock.currentTimeMillis, (now) => upstreams().map((upstream) => upstream.status(now))),
+      counters: Effect.sync(() => ({
+        ...gateway.records.counters(),
+        requestsRemembered: gateway.requests.size().requests,
+        revision: gateway.running().revision,
+        rateLimitStoreGone: gateway.limits.status().gone ? 1 : 0
+      })),
+      metrics: Effect.map(Clock.currentTimeMillis, (now) => Metrics.format(gateway, now))
     })
   })
 )
@@ -35,24 +54,40 @@ const front = Layer.effectDiscard(
   Effect.gen(function* () {
     const front = yield* ServerFront
     yield* typeof Bun === "undefined"
-      ? Effect.flatMap(ForwardNode.make, (node) => Ref.set(front, { node, web: () => undefined }))
-      : Effect.flatMap(ForwardWeb.make, (web) => Ref.set(front, { web, node: () => false }))
+      ? Effect.flatMap(ForwardNode.make, (node) => Ref.set(front, { node }))
+      : Effect.flatMap(ForwardWeb.make, (web) => Ref.set(front, { web }))
   })
 )
 
-/** The paths that the gateway serves itself. */
-const own = Routes.make(GatewayServiceApi, ["/docs", "/openapi.json"])
+/** At most this many requests are remembered. */
+const mostAccounts = 100_000
 
-/** The gateway over any upstreams and routes; records go to analytics at `analyticsUrl`. */
-export const layer = (options: {
-  readonly upstreams: ReadonlyArray<UpstreamConfig>
-  readonly routes: ReadonlyArray<Route>
+export interface Options {
+  readonly source: Reload.Source
+  /** Where records of requests go. */
   readonly analyticsUrl: string
-}) =>
-  Layer.mergeAll(GatewayHandlers, probe, front, HealthChecks.layer).pipe(
-    Layer.provide(Forward.layer(options.routes, (path) => own.methods(path).length > 0)),
-    Layer.provide([Upstreams.layer(options.upstreams), RecordSender.layer(options.analyticsUrl)])
+  /** The gateway's own store, or `:memory:`. */
+  readonly database: string
+  readonly accountBytes: number
+}
+
+/** The gateway over any configuration. */
+export const layer = ({ accountBytes, analyticsUrl, database, source }: Options) =>
+  Layer.mergeAll(GatewayHandlers, probe, front).pipe(
+    Layer.provide([Operations.layer, Reload.Reload.layer(source)]),
+    Layer.provide(Layer.unwrap(Effect.map(Reload.load(source), Gateway.layer))),
+    Layer.provide([Events.layer, Requests.layer(mostAccounts, accountBytes), RecordSender.layer(analyticsUrl)]),
+    Layer.provide(Audit.Audit.layer),
+    Layer.provide(Sqlite.layer({ filename: database, migrations: Audit.migrations }))
   )
+
+/** The file that is named; none where the usual one is not there. */
+const configFile = Effect.fnUntraced(function* (named: string) {
+  const fs = yield* FileSystem.FileSystem
+  const file = resolve(named)
+  const isThere = yield* Effect.orElseSucceed(fs.exists(file), () => true)
+  return named === usualConfigFile && !isThere ? undefined : file
+})
 
 export const app = App.make({
   name: "gateway",
@@ -60,14 +95,17 @@ export const app = App.make({
   docs: Docs.layer(Api),
   variables,
   layer: (settings) =>
-    layer({
-      upstreams: [
-        { ...defaults, name: "files", targets: settings.filesUrls },
-        { ...defaults, name: "utility", targets: settings.utilityUrls },
-        { ...defaults, name: "analytics", targets: settings.analyticsUrls },
-        { ...defaults, name: "timeseries", targets: settings.timeseriesUrls }
-      ],
-      routes: builtIn,
-      analyticsUrl: settings.analyticsUrls[0]
-    })
+    Layer.unwrap(
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const folder = join(settings.dataDirectory, "gateway")
+        yield* fs.makeDirectory(folder, { recursive: true })
+        return layer({
+          source: { file: yield* configFile(settings.configFile), builtIn: BuiltIn.document(settings) },
+          analyticsUrl: settings.analyticsUrls[0],
+          database: join(folder, "gateway.db"),
+          accountBytes: Number(settings.accountBytes)
+        })
+      })
+    )
 })

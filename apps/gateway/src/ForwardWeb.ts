@@ -1,21 +1,33 @@
 import { requestIdFrom, requestIdHeader } from "@opsbuddy/runtime/RequestContext"
-import type { Front } from "@opsbuddy/runtime/Server"
-import { Context, Effect, Exit } from "effect"
-import { ClientAbort } from "effect/http/HttpServerError"
-import { type Exchange, Forward, type Head } from "./Forward.ts"
+import type { WebFront } from "@opsbuddy/runtime/Server"
+import { Effect } from "effect"
+import * as Body from "./BodyWeb.ts"
+import { type Answer, Call } from "./Call.ts"
+import * as Cors from "./Cors.ts"
+import { AttemptFailed, type Exchange, type Head, type Onward } from "./Exchange.ts"
+import { Gateway } from "./Gateway.ts"
+import type { HeaderChanges } from "./GatewayConfig.ts"
 import * as Headers from "./Headers.ts"
-import { AttemptFailed, render } from "./Refusal.ts"
-import type { Target } from "./Upstream.ts"
+import * as Own from "./Own.ts"
+import { render } from "./Refusal.ts"
+import { retryAfterMillis } from "./RetryAfter.ts"
+import * as Route from "./Route.ts"
+import * as RouteTable from "./RouteTable.ts"
+import * as SecurityHeaders from "./SecurityHeaders.ts"
+import type { Target } from "./Target.ts"
+import * as TrustedProxies from "./TrustedProxies.ts"
+import * as WebSocketWeb from "./WebSocketWeb.ts"
 
 /** An upstream's answer whose body is still on its way. */
-interface WebHead extends Head {
+export interface WebHead extends Head {
   readonly response: Response
 }
 
-/** Bun's `fetch` beside what the standard has: the body stays compressed, as the upstream sent it. */
+/** Bun's `fetch` beside what the standard has: the body stays compressed, as the upstream sent it, and no time limit is its own. */
 interface HandOver extends RequestInit {
   readonly decompress: false
   readonly duplex: "half"
+  readonly timeout: false
 }
 
 /** The names that Bun gives to a connection that could not be made. */
@@ -29,14 +41,11 @@ const connectErrors = new Set([
 ])
 
 const failed = (cause: unknown) => {
+  if (cause instanceof AttemptFailed) return cause
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "failed"
-  if (!connectErrors.has(code))
-    return new AttemptFailed({ reason: "upstream-reset", what: `connection broken (${code})` })
+  if (!connectErrors.has(code)) return new AttemptFailed("upstream-reset", `connection broken (${code})`)
   const refused = code === "ConnectionRefused" || code === "ECONNREFUSED"
-  return new AttemptFailed({
-    reason: "connect-failed",
-    what: refused ? "connection refused" : `connect failed (${code})`
-  })
+  return new AttemptFailed("connect-failed", refused ? "connection refused" : `connect failed (${code})`)
 }
 
 const length = (headers: globalThis.Headers) => {
@@ -44,87 +53,218 @@ const length = (headers: globalThis.Headers) => {
   return value === null ? undefined : Number(value)
 }
 
-const upstreamHeaders = (request: Request, requestId: string, client: string | undefined) => {
-  const headers = new globalThis.Headers(request.headers)
-  Headers.removeHopByHop(headers)
-  const host = headers.get("host")
-  for (const name of Headers.replaced) if (headers.has(name)) headers.delete(name)
-  for (const [name, value] of Object.entries(Headers.forwarded(client, host ?? undefined))) headers.set(name, value)
-  headers.set(requestIdHeader, requestId)
-  return headers
+const change = (headers: globalThis.Headers, { remove, set }: HeaderChanges) => {
+  for (const name of remove) headers.delete(name)
+  for (const [name, value] of set) headers.set(name, value)
 }
 
-const send = (request: Request, headers: globalThis.Headers, url: string) => (target: Target) =>
-  Effect.tryPromise({
-    try: async (signal): Promise<WebHead> => {
-      const init: HandOver = {
-        method: request.method,
-        headers,
-        body: request.body,
-        redirect: "manual",
-        decompress: false,
-        duplex: "half",
-        signal
+const normal = (url: string) => {
+  const query = url.indexOf("?")
+  return query === -1 ? RouteTable.comparable(url) : RouteTable.comparable(url.slice(0, query)) + url.slice(query)
+}
+
+/** The path and query for the upstream, where the route puts another prefix in the place of its own. */
+export const upstreamUrl = (url: string, { path, replacePrefix }: Route.Route["config"]) => {
+  if (replacePrefix === undefined) return url
+  // A path that is written in another way than the route's is cut where it is the same.
+  const same = url.startsWith(path) ? url : normal(url)
+  const rest = same.slice(path.endsWith("/") ? path.length - 1 : path.length)
+  const joined = `${replacePrefix.endsWith("/") ? replacePrefix.slice(0, -1) : replacePrefix}${rest}`
+  return joined.startsWith("/") ? joined : `/${joined}`
+}
+
+/** One request of Bun's server. Its headers are changed in place on the way out, because a copy costs. */
+export class WebExchange implements Exchange<WebHead> {
+  readonly request: Request
+  readonly requestId: Exchange<WebHead>["requestId"]
+  readonly method: string
+  readonly url: string
+  readonly path: string
+  readonly host: string
+  readonly client: string | undefined
+  readonly traceparent: string | undefined
+  readonly hasBody: boolean
+  readonly requestBytes: number | undefined
+  readonly isWebSocket = false
+  readonly ambiguity: string | undefined
+  readonly #peer: string | undefined
+  readonly #isTrusted: boolean
+  #controller: AbortController | undefined
+  #signal: AbortSignal | undefined
+  #counted: ReturnType<typeof Body.bounded> | undefined
+  #isPrepared = false
+
+  constructor(request: Request, url: string, peer: string | undefined, gateway: Gateway["Service"]) {
+    const { headers } = request
+    const { isTrusted } = gateway.running()
+    const query = url.indexOf("?")
+    this.request = request
+    this.url = url
+    this.path = query === -1 ? url : url.slice(0, query)
+    this.method = request.method
+    this.requestId = requestIdFrom(headers.get(requestIdHeader))
+    this.host = headers.get("host") ?? ""
+    const trusted = isTrusted(peer)
+    const header = (name: string) => headers.get(name) ?? undefined
+    this.client = trusted ? TrustedProxies.clientOf(peer, header("x-forwarded-for"), isTrusted) : peer
+    this.#peer = peer
+    this.#isTrusted = trusted
+    this.traceparent = header("traceparent")
+    this.hasBody = request.body !== null
+    this.requestBytes = length(headers)
+    // Bun joins repeated headers.
+    this.ambiguity = this.host.includes(",") ? "the request has several Host headers" : undefined
+  }
+
+  header(name: string) {
+    return this.request.headers.get(name) ?? undefined
+  }
+
+  /** Makes the client's headers those that the upstream gets. */
+  prepare(headers: globalThis.Headers, onward: Onward) {
+    Headers.removeHopByHop(headers)
+    for (const name of Headers.dropped) if (headers.has(name)) headers.delete(name)
+    Headers.setForwarded((name, value) => headers.set(name, value), {
+      header: (name) => headers.get(name) ?? undefined,
+      host: this.host,
+      isTrusted: this.#isTrusted,
+      peer: this.#peer
+    })
+    headers.set(requestIdHeader, this.requestId)
+    headers.set(Headers.remainingHeader, Headers.remaining(onward))
+    change(headers, onward.route.config.requestHeaders)
+  }
+
+  /** Only the first attempt finds the headers as they came. */
+  #headers(onward: Onward) {
+    const { headers } = this.request
+    if (this.#isPrepared) headers.set(Headers.remainingHeader, Headers.remaining(onward))
+    else this.prepare(headers, onward)
+    this.#isPrepared = true
+    return headers
+  }
+
+  async send(target: Target, onward: Onward): Promise<WebHead> {
+    const { maxBody } = onward.route.config
+    const controller = new AbortController()
+    this.#controller = controller
+    const { body } = this.request
+    // Once: the next attempt may send what the first could not.
+    if (body !== null && maxBody !== undefined && this.requestBytes === undefined) {
+      this.#counted ??= Body.bounded(body, maxBody)
+    }
+    const counted = this.#counted
+    const init: HandOver = {
+      method: this.method,
+      headers: this.#headers(onward),
+      body: counted?.body ?? body,
+      redirect: "manual",
+      decompress: false,
+      duplex: "half",
+      timeout: false,
+      signal: controller.signal
+    }
+    try {
+      const response = await fetch(target.id + upstreamUrl(this.url, onward.route.config), init)
+      return {
+        status: response.status,
+        bytes: length(response.headers),
+        isOpenEnded: Headers.isEventStream(response.headers.get("content-type")),
+        retryAfterMillis: retryAfterMillis(response.headers.get("retry-after")),
+        response
       }
-      const response = await fetch(target.url + url, init)
-      return { status: response.status, bytes: length(response.headers), response }
-    },
-    catch: failed
-  })
+    } catch (cause) {
+      if (counted?.isExceeded() === true) throw new AttemptFailed("body-too-large", "the body is too large")
+      throw failed(cause)
+    }
+  }
 
-/** Makes the upstream's response the client's: the same object with fewer headers, so that its body is never touched. */
-const answer = (response: Response, requestId: string) => {
-  Headers.removeHopByHop(response.headers)
-  response.headers.set(requestIdHeader, requestId)
-  return response
-}
+  watch(gone: () => void) {
+    // Kept, because Bun's garbage collector takes a signal that nobody holds, and what listens to it with it.
+    this.#signal = this.request.signal
+    if (this.#signal.aborted) gone()
+    else this.#signal.addEventListener("abort", gone, { once: true })
+  }
 
-const exchange = (request: Request, url: string, path: string, client: string | undefined): Exchange<WebHead> => {
-  const requestId = requestIdFrom(request.headers.get(requestIdHeader))
-  return {
-    requestId,
-    method: request.method,
-    url,
-    path,
-    client,
-    traceparent: request.headers.get("traceparent") ?? undefined,
-    upgrade: Headers.isUpgrade(request.headers.get("upgrade")),
-    hasBody: request.body !== null,
-    requestBytes: length(request.headers),
-    attempt: send(request, upstreamHeaders(request, requestId, client), url)
+  abort() {
+    this.#controller?.abort()
+  }
+
+  discard({ response }: WebHead) {
+    response.body?.cancel().catch(() => {})
   }
 }
 
 /** Path and query: Bun gives a whole URL, or these alone where the client names no host, or none that can be. */
 const originForm = (url: string) => (url.startsWith("/") ? url : url.slice(url.indexOf("/", 8)))
 
-const gone = new Response(null, { status: 499 })
+/** The answer as Bun sends it. An upstream's is the same object with other headers, so that its body is never touched. */
+const respond = (call: Call<WebHead>, exchange: WebExchange, route: Route.Route, answer: Answer<WebHead>) => {
+  if (answer._tag === "Gone") return new Response(null, { status: 499 })
+  if (answer._tag === "Refusal") {
+    const { body, headers, status } = render(answer.refusal, exchange.requestId, exchange.path)
+    return withHeaders(new Response(body, { status, headers }), call)
+  }
+  if (answer._tag === "Local") {
+    const response = new Response(null, { status: answer.status })
+    for (const [name, value] of answer.headers) response.headers.set(name, value)
+    response.headers.set(requestIdHeader, exchange.requestId)
+    return withHeaders(response, call)
+  }
+  const { response } = answer.head
+  const { headers } = response
+  Headers.removeHopByHop(headers)
+  headers.set(requestIdHeader, exchange.requestId)
+  headers.append("server-timing", Headers.serverTiming(call.account.durationMillis, call.account.upstreamMillis()))
+  if (route.config.cors !== undefined) for (const name of Cors.replaced) headers.delete(name)
+  change(headers, route.config.responseHeaders)
+  withHeaders(response, call)
+  return Body.watched(response, answer.head.bytes, {
+    idleMillis: route.timeouts.idle,
+    ended: (bytes, cause, detail) => call.ended(bytes, cause, detail),
+    abort: () => exchange.abort()
+  })
+}
+
+const withHeaders = (response: Response, call: Call<WebHead>) => {
+  for (const [name, value] of call.headers) {
+    if (name === "vary") response.headers.append(name, value)
+    else if (!SecurityHeaders.isOne(name) || !response.headers.has(name)) response.headers.set(name, value)
+  }
+  return response
+}
 
 /** The data path on Bun: Web requests in, Web responses out, bodies handed over by `fetch`. */
-export const make: Effect.Effect<Front["web"], never, Forward> = Effect.gen(function* () {
-  const context = yield* Effect.context<Forward>()
-  const { forward, route } = Context.get(context, Forward)
-  // biome-ignore lint/plugin: the data path: a request comes from the server, outside of any fiber
-  const run = Effect.runForkWith(context)
-  return (request, peer) => {
-    const url = originForm(request.url)
-    const query = url.indexOf("?")
-    const path = query === -1 ? url : url.slice(0, query)
-    const matched = route(path)
-    if (matched === undefined) return undefined
-    const it = exchange(request, url, path, peer())
-    const fiber = run(forward(matched, it))
-    const abort = () => fiber.interruptUnsafe(undefined, ClientAbort.annotation)
-    request.signal.addEventListener("abort", abort, { once: true })
-    return new Promise((resolve) => {
-      fiber.addObserver((exit) => {
-        request.signal.removeEventListener("abort", abort)
-        if (Exit.isSuccess(exit)) return resolve(answer(exit.value.response, it.requestId))
-        const failure = Exit.findErrorOption(exit)
-        if (failure._tag === "None") return resolve(gone)
-        const { body, headers, status } = render(failure.value, it.requestId, path)
-        resolve(new Response(body, { status, headers }))
+export const make: Effect.Effect<WebFront, never, Gateway> = Effect.gen(function* () {
+  const gateway = yield* Gateway
+  return {
+    websocket: WebSocketWeb.handler,
+    fetch: (request, server) => {
+      const url = originForm(request.url)
+      const query = url.indexOf("?")
+      const path = query === -1 ? url : url.slice(0, query)
+      const { headers } = request
+      const host = headers.get("host") ?? ""
+      const found = gateway.running().table.find({
+        host,
+        path,
+        method: request.method,
+        header: (name) => headers.get(name) ?? undefined
       })
-    })
+      if (Own.takes(path, found)) return undefined
+      const route = found ?? Route.none
+      const exchange = new WebExchange(request, url, server.requestIP(request)?.address, gateway)
+      if (headers.get("upgrade")?.toLowerCase() === "websocket") {
+        return WebSocketWeb.forward(gateway, route, exchange, server, (call, answer) =>
+          respond(call, exchange, call.route, answer)
+        )
+      }
+      return new Promise((resolve) => {
+        const call: Call<WebHead> = new Call(gateway, route, exchange, (answer) => {
+          // The constructor may answer before `call` is there.
+          queueMicrotask(() => resolve(respond(call, exchange, call.route, answer)))
+        })
+      })
+    }
   }
 })

@@ -1,8 +1,10 @@
+import type { Onward } from "./Exchange.ts"
+
 /**
  * Headers that concern one connection alone and are not passed on (RFC 9110, section 7.6.1, and `Keep-Alive` and
  * `Proxy-Connection`, which are older than it); those that `Connection` names are added to them.
  */
-const hopByHop = new Set([
+const hopByHop = [
   "connection",
   "keep-alive",
   "proxy-authenticate",
@@ -12,7 +14,9 @@ const hopByHop = new Set([
   "trailer",
   "transfer-encoding",
   "upgrade"
-])
+] as const
+
+const isHopByHop: ReadonlySet<string> = new Set(hopByHop)
 
 /** The names in a `Connection` header that are no mere connection options. */
 export const namedBy = (connection: string | null | undefined): ReadonlyArray<string> =>
@@ -22,11 +26,18 @@ export const namedBy = (connection: string | null | undefined): ReadonlyArray<st
         .toLowerCase()
         .split(",")
         .map((name) => name.trim())
-        .filter((name) => name !== "")
+        .filter((name) => name !== "" && !kept.has(name))
+
+/** What the gateway itself goes by cannot be named away by a client. */
+const kept = new Set(["host", "content-length", "content-type", "authorization", "cookie", "x-request-id"])
 
 /** Removes hop-by-hop headers in place, touching only those that are there: each change of a native `Headers` costs. */
 export const removeHopByHop = (headers: Headers) => {
-  for (const name of namedBy(headers.get("connection"))) headers.delete(name)
+  const connection = headers.get("connection")
+  if (connection !== null) {
+    for (const name of namedBy(connection)) headers.delete(name)
+    headers.delete("connection")
+  }
   for (const name of hopByHop) if (headers.has(name)) headers.delete(name)
 }
 
@@ -36,40 +47,72 @@ export const withoutHopByHop = (
 ): Record<string, string | Array<string>> => {
   const connection = headers.connection
   const named = new Set(namedBy(typeof connection === "string" ? connection : undefined))
-  const kept: Record<string, string | Array<string>> = {}
-  for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || hopByHop.has(name) || named.has(name)) continue
-    kept[name] = typeof value === "string" ? value : [...value]
+  const passed: Record<string, string | Array<string>> = {}
+  for (const name in headers) {
+    const value = headers[name]
+    if (value === undefined || isHopByHop.has(name) || named.has(name)) continue
+    passed[name] = typeof value === "string" ? value : [...value]
   }
-  return kept
+  return passed
+}
+
+/** What the gateway knows of the client, and what a trusted proxy in front of it has said. */
+export interface Origin {
+  /** The other end of the connection. */
+  readonly peer: string | undefined
+  /** `Host` as the client sent it. */
+  readonly host: string
+  /** Whether the peer is a trusted proxy, whose word is passed on. */
+  readonly isTrusted: boolean
+  readonly header: (name: string) => string | undefined
+}
+
+/** An address as a value of `Forwarded` (RFC 7239, section 6). */
+const node = (address: string | undefined) => {
+  if (address === undefined) return "unknown"
+  return address.includes(":") ? `"[${address}]"` : address
+}
+
+const after = (before: string | undefined, value: string) => (before === undefined ? value : `${before}, ${value}`)
+
+const simpleHost = /^[\w.-]+$/
+
+/**
+ * Sets the headers that tell the next server about the client, in the place of what the client claims of itself; after what a
+ * trusted proxy says, so that the chain stays whole. `Via` is RFC 9110, section 7.6.3.
+ */
+export const setForwarded = (set: (name: string, value: string) => void, origin: Origin) => {
+  const { header, host, isTrusted, peer = "unknown" } = origin
+  const quotedHost = simpleHost.test(host) ? host : JSON.stringify(host)
+  const own = `for=${node(origin.peer)};host=${quotedHost};proto=http`
+  if (isTrusted) {
+    set("x-forwarded-for", after(header("x-forwarded-for"), peer))
+    set("forwarded", after(header("forwarded"), own))
+    if (header("x-forwarded-proto") === undefined) set("x-forwarded-proto", "http")
+    if (header("x-forwarded-host") === undefined) set("x-forwarded-host", host)
+  } else {
+    set("x-forwarded-for", peer)
+    set("forwarded", own)
+    set("x-forwarded-proto", "http")
+    set("x-forwarded-host", host)
+  }
+  set("via", after(isTrusted ? header("via") : undefined, "1.1 opsbuddy"))
 }
 
 /**
- * Whether a client asks for another protocol. HTTP/2 without encryption is an offer that some clients (Java's) make with
- * every first request and that may be ignored; all others expect the new protocol.
+ * Headers of a client that end here: the host, which is the upstream's, and `Expect`, which the server in front of us has
+ * answered.
  */
-export const isUpgrade = (upgrade: string | null | undefined) =>
-  upgrade !== null && upgrade !== undefined && upgrade.toLowerCase() !== "h2c"
+export const dropped = ["host", "expect"] as const
 
-/**
- * What the next server is told about the client. It replaces what the client claims of itself, because no proxy in front
- * is trusted.
- */
-export const forwarded = (client: string | undefined, host: string | undefined): Record<string, string> => ({
-  "x-forwarded-proto": "http",
-  ...(client === undefined ? {} : { "x-forwarded-for": client }),
-  ...(host === undefined ? {} : { "x-forwarded-host": host })
-})
+/** Milliseconds that the upstream has left to begin its answer; what comes later goes to nobody. */
+export const remainingHeader = "x-request-timeout-ms"
 
-/**
- * Headers of a client that end here: what it claims of itself, which `forwarded` says anew; the host, which is the
- * upstream's; and `Expect`, which the server in front of us has answered.
- */
-export const replaced = [
-  "host",
-  "expect",
-  "x-forwarded-for",
-  "x-forwarded-host",
-  "x-forwarded-proto",
-  "forwarded"
-] as const
+export const remaining = ({ remainingMillis }: Onward) => String(Math.max(0, Math.floor(remainingMillis)))
+
+/** `Server-Timing` (https://www.w3.org/TR/server-timing/): the gateway's own time and the upstream's, in milliseconds. */
+export const serverTiming = (totalMillis: number, upstreamMillis: number) =>
+  `gateway;dur=${Math.max(0, totalMillis - upstreamMillis).toFixed(2)}, upstream;dur=${upstreamMillis.toFixed(2)}`
+
+export const isEventStream = (contentType: string | null | undefined) =>
+  contentType?.startsWith("text/event-stream") === true

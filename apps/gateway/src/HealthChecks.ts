@@ -1,15 +1,17 @@
-import { DateTime, Duration, Effect, Layer, Schedule, Schema } from "effect"
+import { DateTime, Duration, Effect, FiberMap, Latch, Random, Schema } from "effect"
 import { HttpClient, type HttpClientResponse } from "effect/http"
-import type * as Upstream from "./Upstream.ts"
-import { Upstreams } from "./Upstreams.ts"
+import type { Events } from "./Events.ts"
+import type { HealthConfig } from "./GatewayConfig.ts"
+import type { Target } from "./Target.ts"
+import type { Upstream } from "./Upstream.ts"
 
-/** A target that passed is asked again after the first, one that did not after the second. */
-const every = Duration.seconds(5)
-const everyWhileFailing = Duration.seconds(1)
+/** A target that does not pass is asked this often, where that is sooner. */
+const whileFailing = Duration.seconds(1)
 /** One that has never passed may be starting together with the gateway: it is asked this often, up to `atFirst` times. */
-const everyAtFirst = Duration.millis(100)
+const whileStarting = Duration.millis(100)
 const atFirst = 50
-const timeout = Duration.seconds(3)
+/** When requests tell that a target is not as it was when it was asked. */
+const soon = Duration.millis(25)
 
 const Answer = Schema.Struct({ status: Schema.Literals(["healthy", "degraded", "unhealthy"]) })
 
@@ -23,7 +25,7 @@ const verdict = Effect.fnUntraced(function* (response: HttpClientResponse.HttpCl
 
 const failed = (detail: string) => Effect.succeed({ passed: false, detail })
 
-const ask = (client: HttpClient.HttpClient, url: string) =>
+const ask = (client: HttpClient.HttpClient, url: string, timeout: Duration.Duration) =>
   client.get(url).pipe(
     Effect.flatMap(verdict),
     Effect.timeoutOrElse({
@@ -33,51 +35,96 @@ const ask = (client: HttpClient.HttpClient, url: string) =>
     Effect.catch((error) => failed(error.reason._tag === "TransportError" ? "connection failed" : error.message))
   )
 
+/**
+ * Notes what a check found. A target that was not checked yet is taken at its word; another changes its state after as many
+ * checks in a row as the configuration says.
+ */
+const note = (target: Target, passed: boolean, health: HealthConfig) => {
+  const says = passed ? "healthy" : "failing"
+  if (target.checked === says) target.contradictions = 0
+  else if (target.checked === "unknown") target.checked = says
+  else if (++target.contradictions >= (passed ? health.healthyAfter : health.unhealthyAfter)) {
+    target.checked = says
+    target.contradictions = 0
+  }
+}
+
 /** Asks one target, notes the answer, and lets an open circuit try again as soon as the target passes. */
 const check = Effect.fnUntraced(function* (
   client: HttpClient.HttpClient,
-  upstream: Upstream.Upstream,
-  target: Upstream.Target
+  upstream: Upstream,
+  target: Target,
+  health: HealthConfig,
+  events: Events["Service"]
 ) {
-  const { detail, passed } = yield* ask(client, `${target.url}${upstream.config.healthPath}`)
-  const before = target.health
-  target.health = passed ? "healthy" : "failing"
+  const { detail, passed } = yield* ask(client, `${target.id}${health.path}`, health.timeout)
+  const now = yield* DateTime.now
+  const before = target.checked
+  note(target, passed, health)
   target.detail = detail
-  target.checkedAt = yield* DateTime.now
-  if (before !== target.health) {
-    const change = { upstream: upstream.config.name, target: target.url, from: before, to: target.health, detail }
+  target.checkedAt = now.epochMilliseconds
+  if (before !== target.checked) {
+    // It has begun anew: what it failed before says nothing any more.
+    if (before === "failing") {
+      upstream.outliers.restore(target)
+      target.failuresInRow = 0
+    }
+    upstream.changed()
+    const change = { upstream: upstream.config.name, target: target.id, from: before, to: target.checked }
+    events.add({ kind: "target-health-changed", ...change, cause: detail }, now.epochMilliseconds)
     // At the start services come up one by one: only a target that was well and is not any more is worth a warning.
-    yield* passed
-      ? Effect.logInfo("target passes its health check", change)
-      : Effect.logWithLevel(before === "unknown" ? "Debug" : "Warn")("target fails its health check", change)
+    yield* target.checked === "healthy"
+      ? Effect.logInfo("target passes its health check", { ...change, detail })
+      : Effect.logWithLevel(before === "unknown" ? "Debug" : "Warn")("target fails its health check", {
+          ...change,
+          detail
+        })
   }
-  if (passed && (yield* upstream.breaker.status).state === "open") yield* upstream.breaker.halfOpen
+  if (passed) upstream.breaker.halfOpen(now.epochMilliseconds, `target ${target.id} passes its health check`)
   return passed
 })
 
-/** Checks every target in the background, from the start on. */
-export const layer = Layer.effectDiscard(
-  Effect.gen(function* () {
-    const upstreams = yield* Upstreams
-    const client = yield* HttpClient.HttpClient
-    for (const upstream of upstreams.all) {
-      for (const target of upstream.targets) {
-        let first = atFirst
-        const delay = (passed: boolean) => {
-          if (passed) first = 0
-          return passed ? every : first-- > 0 ? everyAtFirst : everyWhileFailing
-        }
-        yield* check(client, upstream, target).pipe(
-          Effect.repeat(
-            Schedule.forever.pipe(
-              Schedule.setInputType<boolean>(),
-              Schedule.modifyDelay(({ input }) => Effect.succeed(delay(input))),
-              Schedule.jittered
-            )
-          ),
-          Effect.forkScoped
-        )
-      }
+/** Checks a target again and again. */
+const checkForever = (
+  client: HttpClient.HttpClient,
+  upstream: Upstream,
+  target: Target,
+  health: HealthConfig,
+  events: Events["Service"]
+) => {
+  let first = atFirst
+  const delay = (passed: boolean) => {
+    if (passed) first = 0
+    if (passed) return health.every
+    return Duration.min(health.every, first-- > 0 ? whileStarting : whileFailing)
+  }
+  return Effect.gen(function* () {
+    const wake = yield* Latch.make(false)
+    target.recheck = () => wake.openUnsafe()
+    const woken = Effect.andThen(wake.await, Effect.sleep(soon))
+    const once = Effect.gen(function* () {
+      const passed = yield* check(client, upstream, target, health, events)
+      yield* wake.close
+      const jitter = yield* Random.nextBetween(0.8, 1.2)
+      yield* Effect.raceFirst(Effect.sleep(Duration.times(delay(passed), jitter)), woken)
+    })
+    return yield* Effect.forever(once)
+  })
+}
+
+/** Makes a function that checks the present targets of an upstream, from each call on those of that moment, until the scope closes. */
+export const make = Effect.fnUntraced(function* (upstream: Upstream, events: Events["Service"]) {
+  const client = yield* HttpClient.HttpClient
+  const fibers = yield* FiberMap.make<string>()
+  const { health } = upstream.config
+  return Effect.fnUntraced(function* () {
+    if (health === undefined) return
+    const present = new Set(upstream.targets.map(({ id }) => id))
+    for (const [id] of fibers) if (!present.has(id)) yield* FiberMap.remove(fibers, id)
+    for (const target of upstream.targets) {
+      yield* FiberMap.run(fibers, target.id, checkForever(client, upstream, target, health, events), {
+        onlyIfMissing: true
+      })
     }
   })
-)
+})

@@ -1,7 +1,10 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { gzipSync } from "node:zlib"
-import { assert, layer } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import { Context, Effect, Fiber, Layer } from "effect"
-import { ask, header, open, requestHead } from "./client.ts"
+import { ask, causeOf, converse, header, open, requestHead } from "./client.ts"
 import * as Gateway from "./gateway.ts"
 import { value, values } from "./http1.ts"
 import * as Upstream from "./upstream.ts"
@@ -114,7 +117,7 @@ layer(Setup.layer, { excludeTestServices: true })("A forwarded request", (it) =>
       assert.deepStrictEqual(values(received.head, "x-forwarded-for"), ["127.0.0.1"])
       assert.deepStrictEqual(values(received.head, "x-forwarded-host"), ["shop.example:8080"])
       assert.deepStrictEqual(values(received.head, "x-forwarded-proto"), ["http"])
-      assert.deepStrictEqual(values(received.head, "forwarded"), [])
+      assert.deepStrictEqual(values(received.head, "forwarded"), ['for=127.0.0.1;host="shop.example:8080";proto=http'])
       assert.deepStrictEqual(values(received.head, "host"), [`127.0.0.1:${upstream.port}`])
       assert.notStrictEqual(port, upstream.port)
     })
@@ -195,6 +198,91 @@ layer(Setup.layer, { excludeTestServices: true })("A forwarded request", (it) =>
       })
       assert.deepStrictEqual([answer.status, received.body().toString()], [200, "x"])
       assert.strictEqual(value(received.head, "expect"), undefined)
+    })
+  )
+
+  it.effect("keeps what the gateway has set although Connection names it", () =>
+    Effect.gen(function* () {
+      const { received } = yield* exchange(Upstream.echo, "/shop", {
+        headers: {
+          Connection: "x-forwarded-for, forwarded, via, x-request-id, x-request-timeout-ms, host, cookie",
+          Cookie: "a=1"
+        }
+      })
+      for (const name of [
+        "x-forwarded-for",
+        "forwarded",
+        "via",
+        "x-request-id",
+        "x-request-timeout-ms",
+        "host",
+        "cookie"
+      ]) {
+        assert.lengthOf(values(received.head, name), 1, name)
+      }
+    })
+  )
+
+  it.effect("says how long the client will wait, whatever the client says", () =>
+    Effect.gen(function* () {
+      const headers = { "X-Request-Timeout-Ms": "1" }
+      const { received } = yield* exchange(Upstream.echo, "/shop", { headers })
+      const [left, ...more] = values(received.head, "x-request-timeout-ms").map(Number)
+      assert.isTrue(left !== undefined && left > 25_000 && left <= 30_000, String(left))
+      assert.deepStrictEqual(more, [])
+      const { received: upload } = yield* exchange(Upstream.echo, "/shop", { method: "POST", body: "x", headers })
+      assert.isAbove(Number(value(upload.head, "x-request-timeout-ms")), 3_500_000)
+    })
+  )
+
+  it.effect("keeps its other headers, several of a name too, byte for byte", () =>
+    Effect.gen(function* () {
+      const name = Buffer.from("caf\u00e9 \u65e5").toString("latin1")
+      const head = [
+        "GET /shop HTTP/1.1",
+        "Host: a",
+        `X-Name: ${name}`,
+        "X-Empty:",
+        "X-List: a",
+        "X-List: b, c",
+        "Accept: */*"
+      ]
+      const { port, upstream } = yield* Setup
+      upstream.become(Upstream.echo)
+      const client = yield* converse(port, Buffer.from(`${head.join("\r\n")}\r\n\r\n`, "latin1"))
+      yield* Effect.promise(() => client.done)
+      const received = upstream.requests.at(-1)
+      assert.isDefined(received)
+      if (received === undefined) return
+      assert.deepStrictEqual(values(received.head, "x-name"), [name])
+      assert.deepStrictEqual(values(received.head, "x-empty"), [""])
+      assert.strictEqual(values(received.head, "x-list").join(", "), "a, b, c")
+      assert.deepStrictEqual(values(received.head, "accept"), ["*/*"])
+    })
+  )
+
+  it.effect("gets no header that the client did not send and that changes what is asked for", () =>
+    Effect.gen(function* () {
+      const { received } = yield* exchange(Upstream.echo, "/shop")
+      const names = received.head.headers.map(([name]) => name.toLowerCase()).sort()
+      const set = [
+        "connection",
+        "forwarded",
+        "host",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-request-id",
+        "x-request-timeout-ms"
+      ]
+      // Bun adds them where the client has sent none, and only accept-encoding could change an answer.
+      const byBun = ["accept", "accept-encoding", "user-agent"]
+      assert.deepStrictEqual(
+        names.filter((name) => !byBun.includes(name)),
+        set
+      )
+      if (typeof Bun === "undefined") assert.deepStrictEqual(names, set)
     })
   )
 })
@@ -335,6 +423,33 @@ layer(Setup.layer, { excludeTestServices: true })("A forwarded answer", (it) => 
     })
   )
 
+  it.effect("that has no body is over at once, and the next one on its connection comes", () =>
+    Effect.gen(function* () {
+      const { port, upstream } = yield* Setup
+      const heads = {
+        HEAD: "200 OK\r\nContent-Length: 5",
+        GET: "304 Not Modified",
+        DELETE: "204 No Content",
+        POST: "200 OK\r\nContent-Length: 0"
+      }
+      for (const [method, head] of Object.entries(heads)) {
+        upstream.become((request) => request.socket.write(`HTTP/1.1 ${head}\r\n\r\n`))
+        const client = yield* open(port, "/shop", { method, headers: { "X-Request-Id": `bare-${method}` } })
+        yield* Effect.promise(() => client.done)
+        const { answer } = yield* Effect.map(ask(port, `/api/gateway/requests/bare-${method}`), (answer) =>
+          answer.json()
+        )
+        assert.deepInclude(answer, { by: "upstream" }, method)
+        const before = upstream.requests.length
+        client.socket.write(requestHead("/shop", { method }))
+        yield* Gateway.eventually(
+          Effect.sync(() => upstream.requests.length),
+          (count) => count > before
+        )
+      }
+    })
+  )
+
   it.effect("on a connection that is kept is followed by the next", () =>
     Effect.gen(function* () {
       const { port, upstream } = yield* Setup
@@ -347,6 +462,189 @@ layer(Setup.layer, { excludeTestServices: true })("A forwarded answer", (it) => 
         (text) => text.includes("/shop/2")
       )
       assert.include(both, "/shop/1")
+    })
+  )
+
+  it.effect("to a range is the range", () =>
+    Effect.gen(function* () {
+      const { answer, received } = yield* exchange(
+        Upstream.replies("206 Partial Content", ["Content-Range: bytes 2-4/10", "Accept-Ranges: bytes"], "cde"),
+        "/shop",
+        { headers: { Range: "bytes=2-4", "If-Range": '"v1"' } }
+      )
+      assert.deepStrictEqual([value(received.head, "range"), value(received.head, "if-range")], ["bytes=2-4", '"v1"'])
+      assert.deepStrictEqual(
+        [answer.status, header(answer, "content-range"), header(answer, "content-length"), answer.body.toString()],
+        [206, "bytes 2-4/10", "3", "cde"]
+      )
+    })
+  )
+
+  it.effect("comes without the interim answers before it", () =>
+    Effect.gen(function* () {
+      const { answer } = yield* exchange(
+        (request) =>
+          request.socket.write(
+            `HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n${Upstream.answer("200 OK", [], "whole")}`
+          ),
+        "/shop"
+      )
+      assert.deepStrictEqual([answer.status, answer.body.toString(), header(answer, "link")], [200, "whole", undefined])
+    })
+  )
+
+  it.effect("after a 100 that nobody asked for is taken by Bun, and for none by Node's client", () =>
+    Effect.gen(function* () {
+      const { answer } = yield* exchange(
+        (request) => request.socket.write(`HTTP/1.1 100 Continue\r\n\r\n${Upstream.answer("200 OK")}`),
+        "/shop"
+      )
+      const onNode = typeof Bun === "undefined"
+      assert.strictEqual(answer.status, onNode ? 502 : 200)
+      if (onNode) assert.strictEqual(causeOf(answer), "upstream-reset")
+    })
+  )
+
+  it.effect("tells how long the gateway and the upstream took, after what the upstream tells", () =>
+    Effect.gen(function* () {
+      const { answer } = yield* exchange(
+        (request) =>
+          void setTimeout(() => request.socket.write(Upstream.answer("200 OK", ["Server-Timing: db;dur=5"])), 60),
+        "/shop"
+      )
+      const timing = values(answer.head, "server-timing").join(", ")
+      const [, gateway, upstream] = /^db;dur=5, gateway;dur=([\d.]+), upstream;dur=([\d.]+)$/.exec(timing) ?? []
+      assert.isTrue(Number(upstream) >= 55 && Number(upstream) < 2000, timing)
+      assert.isTrue(Number(gateway) >= 0 && Number(gateway) < 2000, timing)
+    })
+  )
+
+  it.effect("keeps its other headers, several of a name too, byte for byte", () =>
+    Effect.gen(function* () {
+      const name = Buffer.from("caf\u00e9 \u65e5").toString("latin1")
+      const { answer } = yield* exchange(
+        Upstream.replies("200 OK", [
+          `X-Name: ${name}`,
+          "X-Empty:",
+          "Link: </a>; rel=a",
+          "Link: </b>; rel=b",
+          "WWW-Authenticate: Basic",
+          "WWW-Authenticate: Bearer",
+          "Server: shop/1",
+          "Date: Wed, 21 Oct 2026 07:28:00 GMT"
+        ]),
+        "/shop"
+      )
+      assert.deepStrictEqual(values(answer.head, "x-name"), [name])
+      assert.deepStrictEqual(values(answer.head, "x-empty"), [""])
+      assert.strictEqual(values(answer.head, "link").join(", "), "</a>; rel=a, </b>; rel=b")
+      assert.strictEqual(values(answer.head, "www-authenticate").join(", "), "Basic, Bearer")
+      assert.deepStrictEqual(values(answer.head, "server"), ["shop/1"])
+      assert.deepStrictEqual(values(answer.head, "date"), ["Wed, 21 Oct 2026 07:28:00 GMT"])
+    })
+  )
+
+  for (const status of [201, 299, 418, 451, 599, 799]) {
+    for (const size of [2, 1_000_000]) {
+      it.effect(`with the status ${status} and ${size} bytes keeps both`, () =>
+        Effect.gen(function* () {
+          const { answer } = yield* exchange(Upstream.replies(`${status} So`, [], "x".repeat(size)), "/shop")
+          assert.deepStrictEqual([answer.status, answer.body.length, answer.complete], [status, size, true])
+        })
+      )
+    }
+  }
+
+  for (const [what, bytes] of [
+    ["of two lengths", "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"],
+    ["of both framings", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"],
+    ["with a control character in a header", "X-Odd: a\u0001b\r\nContent-Length: 1\r\n\r\na"],
+    ["with NUL in a header", "X-Odd: a\0b\r\nContent-Length: 1\r\n\r\na"],
+    ["with a header that has no name", ": b\r\nContent-Length: 1\r\n\r\na"],
+    ["that changes the protocol unasked", "Upgrade: odd\r\nConnection: Upgrade\r\n\r\n"]
+  ] as const) {
+    it.effect(`${what} is refused, or is one that every client reads alike, and the gateway goes on`, () =>
+      Effect.gen(function* () {
+        const { port, upstream } = yield* Setup
+        const line = bytes.startsWith("Upgrade") ? "HTTP/1.1 101 Switching Protocols" : "HTTP/1.1 200 OK"
+        const { answer } = yield* exchange((request) => request.socket.end(`${line}\r\n${bytes}`), "/shop", {
+          method: "POST"
+        })
+        if (answer.status === 502) assert.strictEqual(causeOf(answer), "upstream-reset")
+        else assert.strictEqual(answer.status, 200)
+        const framings = values(answer.head, "content-length").length + values(answer.head, "transfer-encoding").length
+        assert.strictEqual(framings, 1)
+        upstream.become(Upstream.echo)
+        assert.strictEqual((yield* ask(port, "/shop")).status, 200)
+      })
+    )
+  }
+
+  it.effect("has no fields after its body", () =>
+    Effect.gen(function* () {
+      const { answer } = yield* exchange(
+        (request) =>
+          request.socket.write(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5;x=y\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"
+          ),
+        "/shop"
+      )
+      assert.deepStrictEqual(
+        [answer.body.toString(), answer.complete, header(answer, "trailer")],
+        ["hello", true, undefined]
+      )
+    })
+  )
+})
+
+/** A gateway that believes its own machine, as it would a proxy in front of it. */
+const behindProxy = Effect.gen(function* () {
+  const upstream = yield* Upstream.make()
+  const folder = yield* Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "opsbuddy-gateway-"))),
+    (folder) => Effect.sync(() => rmSync(folder, { recursive: true }))
+  )
+  const file = join(folder, "opsbuddy.yaml")
+  writeFileSync(file, "trustedProxies: [127.0.0.0/8, 10.0.0.0/8]\n")
+  const port = yield* Gateway.serve({
+    file,
+    builtIn: {
+      upstreams: { shop: { targets: [upstream.url] } },
+      routes: [{ name: "shop", path: "/shop", upstream: "shop" }]
+    }
+  })
+  return { port, upstream }
+})
+
+describe("A request from a trusted proxy", () => {
+  it.live("goes on with what the proxy says of the client", () =>
+    Effect.gen(function* () {
+      const { port, upstream } = yield* behindProxy
+      yield* ask(port, "/shop", {
+        headers: {
+          Host: "internal:8000",
+          "X-Forwarded-For": "6.6.6.6, 192.0.2.7, 10.0.0.9",
+          "X-Forwarded-Host": "shop.example",
+          "X-Forwarded-Proto": "https",
+          Forwarded: "for=192.0.2.7;proto=https",
+          Via: "1.1 edge",
+          "X-Request-Id": "trusted-1"
+        }
+      })
+      const [received] = upstream.requests
+      assert.isDefined(received)
+      if (received === undefined) return
+      const expected = {
+        "x-forwarded-for": ["6.6.6.6, 192.0.2.7, 10.0.0.9, 127.0.0.1"],
+        "x-forwarded-host": ["shop.example"],
+        "x-forwarded-proto": ["https"],
+        forwarded: ['for=192.0.2.7;proto=https, for=127.0.0.1;host="internal:8000";proto=http'],
+        via: ["1.1 edge, 1.1 opsbuddy"]
+      }
+      for (const [name, all] of Object.entries(expected)) assert.deepStrictEqual(values(received.head, name), all)
+      // The last address that is no trusted proxy's: what is before it, the client may have made up.
+      const account = yield* ask(port, "/api/gateway/requests/trusted-1")
+      assert.strictEqual(account.json().client, "192.0.2.7")
     })
   )
 })

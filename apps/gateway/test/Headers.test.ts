@@ -40,26 +40,51 @@ describe("Hop-by-hop headers", () => {
   })
 })
 
-describe("isUpgrade", () => {
-  it("is true for every protocol but an offer of HTTP/2, which may be ignored", () => {
-    assert.deepStrictEqual(["websocket", "TLS/1.0", "h2c", "H2C", undefined, null].map(Headers.isUpgrade), [
-      true,
-      true,
-      false,
-      false,
-      false,
-      false
-    ])
-  })
-})
+const claims = new Map([
+  ["x-forwarded-for", "6.6.6.6"],
+  ["x-forwarded-proto", "https"],
+  ["x-forwarded-host", "claimed"],
+  ["forwarded", "for=6.6.6.6"],
+  ["via", "1.0 proxy"]
+])
 
-describe("forwarded", () => {
-  it("tells what is known and leaves out what is not", () => {
-    assert.deepStrictEqual(Headers.forwarded(undefined, undefined), { "x-forwarded-proto": "http" })
-    assert.deepStrictEqual(Headers.forwarded("10.0.0.1", "a:1"), {
-      "x-forwarded-proto": "http",
+/** What is set, over what the client has sent. */
+const forwarded = (origin: Omit<Headers.Origin, "header">, sent: ReadonlyMap<string, string> = new Map()) => {
+  const all = new Map(sent)
+  Headers.setForwarded((name, value) => all.set(name, value), { ...origin, header: (name) => sent.get(name) })
+  return Object.fromEntries(all)
+}
+
+describe("setForwarded", () => {
+  it("tells what is known, and nothing that a client claims of itself", () => {
+    assert.deepStrictEqual(forwarded({ host: "shop.test:80", isTrusted: false, peer: "10.0.0.1" }, claims), {
       "x-forwarded-for": "10.0.0.1",
-      "x-forwarded-host": "a:1"
+      "x-forwarded-proto": "http",
+      "x-forwarded-host": "shop.test:80",
+      forwarded: 'for=10.0.0.1;host="shop.test:80";proto=http',
+      via: "1.1 opsbuddy"
     })
+  })
+
+  it("goes on with what a trusted proxy says", () => {
+    assert.deepStrictEqual(forwarded({ host: "a", isTrusted: true, peer: "10.0.0.1" }, claims), {
+      "x-forwarded-for": "6.6.6.6, 10.0.0.1",
+      "x-forwarded-proto": "https",
+      "x-forwarded-host": "claimed",
+      forwarded: "for=6.6.6.6, for=10.0.0.1;host=a;proto=http",
+      via: "1.0 proxy, 1.1 opsbuddy"
+    })
+  })
+
+  it("tells the same of a trusted proxy that says nothing", () => {
+    const untrusted = forwarded({ host: "a", isTrusted: false, peer: "10.0.0.1" })
+    assert.deepStrictEqual(forwarded({ host: "a", isTrusted: true, peer: "10.0.0.1" }), untrusted)
+  })
+
+  it("writes addresses and hosts so that they stay one value", () => {
+    const at = (peer: string | undefined, host: string) => forwarded({ host, isTrusted: false, peer }).forwarded
+    assert.strictEqual(at("fd00::1", "a.test"), 'for="[fd00::1]";host=a.test;proto=http')
+    assert.strictEqual(at(undefined, "[::1]:80"), 'for=unknown;host="[::1]:80";proto=http')
+    assert.strictEqual(at("10.0.0.1", 'a";for=x'), 'for=10.0.0.1;host="a\\";for=x";proto=http')
   })
 })

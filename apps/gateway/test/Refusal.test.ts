@@ -1,6 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Fiber } from "effect"
-import * as RouteTable from "../src/RouteTable.ts"
 import { type Answer, ask, causeOf, converse, header, open } from "./client.ts"
 import * as Gateway from "./gateway.ts"
 import { value, values } from "./http1.ts"
@@ -11,7 +10,9 @@ const setup = Effect.fnUntraced(function* (
   options: Partial<Omit<Gateway.Options, "targets">> = {}
 ) {
   const upstream = yield* Upstream.make(behaviour)
-  const port = yield* Gateway.make({ ...options, targets: [upstream.url] })
+  // One attempt, so that each request is one failure at the most.
+  const one = { retry: { attempts: 1 }, ...options.upstream }
+  const port = yield* Gateway.make({ ...options, upstream: one, targets: [upstream.url] })
   return { port, upstream }
 })
 
@@ -112,11 +113,11 @@ describe("An upstream that refuses connections", () => {
 })
 
 describe("An upstream that does not answer", () => {
-  const timeouts = { head: "100 millis", upload: "300 millis" } as const
+  const upstreamSettings = { timeouts: { attempt: "100ms", upload: "300ms" } }
 
   it.live("is answered for with 504 that tells the limit, and is told to stop", () =>
     Effect.gen(function* () {
-      const { port, upstream } = yield* setup(Upstream.hangs, { timeouts })
+      const { port, upstream } = yield* setup(Upstream.hangs, { upstream: upstreamSettings })
       const answer = yield* ask(port, "/shop")
       assert.deepStrictEqual([answer.status, causeOf(answer)], [504, "upstream-timeout"])
       assert.include(answer.json(), { upstream: "shop", target: upstream.url, timeoutMillis: 100 })
@@ -127,7 +128,7 @@ describe("An upstream that does not answer", () => {
 
   it.live("has longer for a request with a body", () =>
     Effect.gen(function* () {
-      const { port } = yield* setup(Upstream.hangs, { timeouts })
+      const { port } = yield* setup(Upstream.hangs, { upstream: upstreamSettings })
       const answer = yield* ask(port, "/shop", { method: "POST", body: "x" })
       assert.deepStrictEqual([causeOf(answer), answer.json().timeoutMillis], ["upstream-timeout", 300])
     })
@@ -135,7 +136,7 @@ describe("An upstream that does not answer", () => {
 
   it.live("opens its circuit", () =>
     Effect.gen(function* () {
-      const { port } = yield* setup(Upstream.hangs, { timeouts })
+      const { port } = yield* setup(Upstream.hangs, { upstream: upstreamSettings })
       yield* several(5, port)
       assert.strictEqual(causeOf(yield* ask(port, "/shop")), "circuit-open")
     })
@@ -146,9 +147,9 @@ describe("An upstream that does not answer", () => {
       const { port } = yield* setup(
         (request) => {
           request.socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
-          setTimeout(() => request.socket.write("b"), 300)
+          setTimeout(() => request.socket.write("b"), 1200)
         },
-        { timeouts }
+        { upstream: { timeouts: { attempt: "1s" } } }
       )
       const answer = yield* ask(port, "/shop")
       assert.deepStrictEqual([answer.status, answer.body.toString(), answer.complete], [200, "ab", true])
@@ -181,13 +182,16 @@ describe("Answers of an upstream", () => {
   for (const status of [502, 503, 504]) {
     it.live(`with ${status} pass through, and open the circuit`, () =>
       Effect.gen(function* () {
-        const { port } = yield* setup(Upstream.replies(`${status} Busy`, ["Retry-After: 7"], "busy"))
+        const { port, upstream } = yield* setup(Upstream.replies(`${status} Busy`, ["Retry-After: 7"], "busy"))
         const answers = yield* several(5, port)
         assert.deepStrictEqual([...new Set(statuses(answers))], [status])
         assert.deepStrictEqual([...new Set(answers.map(({ body }) => body.toString()))], ["busy"])
         assert.deepStrictEqual([...new Set(answers.map((answer) => header(answer, "retry-after")))], ["7"])
         const refused = yield* ask(port, "/shop")
-        assert.deepStrictEqual([causeOf(refused), refused.json().lastFailure], ["circuit-open", `status ${status}`])
+        assert.deepStrictEqual(
+          [causeOf(refused), refused.json().lastFailure],
+          ["circuit-open", `status ${status} from ${upstream.url}`]
+        )
       })
     )
   }
@@ -217,67 +221,6 @@ describe("Answers of an upstream", () => {
   )
 })
 
-describe("A path that can be read in more than one way", () => {
-  const paths = [
-    "/shop/../admin",
-    "/shop/./x",
-    "/shop/..",
-    "/shop/%2e%2e/admin",
-    "/shop/%2E./admin",
-    "/shop/%2e%2e%2fadmin",
-    "/shop/..%2fadmin",
-    "/shop/a%2fb",
-    "/shop/%5c..%5cadmin",
-    "/shop\\..\\admin",
-    "/shop/\\admin",
-    "//shop/x",
-    "//evil/x",
-    "/\\evil/x",
-    "//evil/shop/x",
-    "/shop/../../etc/passwd",
-    "/%73hop/x"
-  ]
-  for (const path of paths) {
-    it.live(`does not reach an upstream under another route: ${path}`, () =>
-      Effect.gen(function* () {
-        const { port, upstream } = yield* setup(Upstream.echo)
-        const answer = yield* ask(port, path)
-        const [target] = upstream.requests.map((request) => request.target)
-        // Bun resolves some of these before anyone sees them; what is left of them may be a plain path of the route.
-        if (typeof Bun !== "undefined" && target !== undefined) {
-          assert.match(target, /^\/shop\//)
-          assert.isFalse(RouteTable.isAmbiguous(target))
-          return
-        }
-        assert.isUndefined(target)
-        assert.include(["400 ambiguous-path", "404 no-route"], `${answer.status} ${causeOf(answer)}`)
-        assert.strictEqual(answer.json().requestId, header(answer, "x-request-id"))
-      })
-    )
-  }
-
-  for (const head of [
-    "GET /foo/bar/shop/x HTTP/1.0\r\n\r\n",
-    "GET /foo/bar/shop/x HTTP/1.1\r\nHost: a/b\r\n\r\n",
-    "GET /foo/x HTTP/1.1\r\nHost: evil/shop\r\n\r\n",
-    "GET /foo/x HTTP/1.1\r\nHost: evil/shop?\r\n\r\n",
-    "GET /foo/x HTTP/1.1\r\nHost: [/shop\r\n\r\n"
-  ]) {
-    it.live(`is not made of a host: ${JSON.stringify(head.trim())}`, () =>
-      Effect.gen(function* () {
-        const { port, upstream } = yield* setup(Upstream.echo)
-        const client = yield* converse(port, head)
-        const { line } = yield* Effect.promise(() => client.head)
-        assert.match(line, / 40[04] /)
-        assert.deepStrictEqual(
-          upstream.requests.map((request) => request.target),
-          []
-        )
-      })
-    )
-  }
-})
-
 describe("A client of HTTP/1.0 without a host", () => {
   it.live("is served", () =>
     Effect.gen(function* () {
@@ -304,17 +247,10 @@ describe("A client of HTTP/1.0 without a host", () => {
 })
 
 describe("An upgrade", () => {
-  const headers = {
-    Connection: "Upgrade",
-    Upgrade: "websocket",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="
-  }
-
-  it.live("is refused with 501 and does not hang", () =>
+  it.live("to another protocol than WebSocket is refused with 501 and does not hang", () =>
     Effect.gen(function* () {
       const { port, upstream } = yield* setup(Upstream.echo)
-      const answer = yield* ask(port, "/shop/socket", { headers })
+      const answer = yield* ask(port, "/shop/socket", { headers: { Connection: "Upgrade", Upgrade: "TLS/1.0" } })
       assert.deepStrictEqual([answer.status, causeOf(answer)], [501, "upgrade-not-supported"])
       assert.deepStrictEqual(upstream.requests, [])
       assert.strictEqual((yield* Gateway.shop(port)).circuit.state, "closed")

@@ -72,6 +72,22 @@ describe("A stream of events", () => {
       })
     )
   }
+
+  it.live("is one of hundreds, and others are answered meanwhile", () =>
+    Effect.gen(function* () {
+      // Bun has 256 requests under way at most where the environment of the process does not say otherwise.
+      const count = typeof Bun === "undefined" ? 400 : 200
+      const { port, upstream } = yield* setup((request) =>
+        request.socket.write(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${chunk("data: 1\n\n")}`)
+      )
+      const clients = yield* Effect.forEach(Array.from({ length: count }), () => open(port, "/shop/events"), {
+        concurrency: 20
+      })
+      for (const client of clients) yield* Gateway.eventually(Effect.sync(client.bytes), (bytes) => bytes === 9)
+      upstream.become(Upstream.echo)
+      assert.strictEqual((yield* ask(port, "/shop/other")).status, 200)
+    })
+  )
 })
 
 describe("A client that leaves", () => {

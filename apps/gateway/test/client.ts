@@ -118,3 +118,11 @@ export const ask = (port: number, target: string, question: Question = {}): Effe
 export const causeOf = (answer: Answer) => String(answer.json().type).replace("urn:opsbuddy:problem:", "")
 
 export const header = (answer: Answer, name: string) => value(answer.head, name)
+
+/** Sends JSON. */
+export const post = (port: number, target: string, payload: unknown, headers: Question["headers"] = {}) =>
+  ask(port, target, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...headers },
+    body: JSON.stringify(payload)
+  })

@@ -18,7 +18,8 @@ export interface Events {
   readonly end: () => void
 }
 
-const parse = (text: string): Head => {
+/** A head's text, without the empty line at its end. */
+export const parse = (text: string): Head => {
   const [line = "", ...rest] = text.split("\r\n")
   return {
     line,

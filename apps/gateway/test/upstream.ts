@@ -79,12 +79,12 @@ export const pour = (socket: Socket, total: number, wrote: (bytes: number) => vo
   go()
 }
 
-const listen = (server: Server, port: number) =>
+const listen = (server: Server, port: number, host: string) =>
   Effect.promise(
     () =>
       new Promise<number>((resolve, reject) => {
         server.once("error", reject)
-        server.listen(port, "127.0.0.1", () => {
+        server.listen(port, host, () => {
           const address = server.address()
           resolve(typeof address === "object" && address !== null ? address.port : port)
         })
@@ -92,7 +92,10 @@ const listen = (server: Server, port: number) =>
   )
 
 /** A server of the test that answers health checks well, and does with all other requests what it is told. */
-export const make = (behaviour: Behaviour = echo): Effect.Effect<Upstream, never, Scope.Scope> =>
+export const make = (
+  behaviour: Behaviour = echo,
+  { host = "127.0.0.1", port: wanted = 0 }: { readonly host?: string; readonly port?: number } = {}
+): Effect.Effect<Upstream, never, Scope.Scope> =>
   Effect.gen(function* () {
     let current = behaviour
     const requests: Array<Received> = []
@@ -149,9 +152,9 @@ export const make = (behaviour: Behaviour = echo): Effect.Effect<Upstream, never
           for (const socket of sockets) socket.destroy()
         })
     )
-    const port = yield* Effect.acquireRelease(listen(server, 0), () => stop)
+    const port = yield* Effect.acquireRelease(listen(server, wanted, host), () => stop)
     return {
-      url: `http://127.0.0.1:${port}`,
+      url: `http://${host}:${port}`,
       port,
       requests,
       next: Effect.promise(() => new Promise<Received>((resolve) => waiting.push(resolve))),
@@ -161,7 +164,7 @@ export const make = (behaviour: Behaviour = echo): Effect.Effect<Upstream, never
       stop,
       restart: Effect.suspend(() => {
         server = createServer(serve)
-        return listen(server, port)
+        return listen(server, port, host)
       })
     }
   })

@@ -1,7 +1,7 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiError, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Authentication, RequestDecoding } from "./Identity.ts"
-import { BodyTooLarge, problemMembers, problemPrefix, RequestId, StoreUnavailable } from "./Problems.ts"
+import { bodyProblems, problemMembers, problemPrefix, RequestId, StoreUnavailable } from "./Problems.ts"
 import { ConfigValue } from "./Utility.ts"
 import { page, paging, strictRequests, Timestamp } from "./Wire.ts"
 
@@ -104,7 +104,7 @@ export class AnalyticsApi extends HttpApiGroup.make("analytics")
         })
       ],
       success: Accepted,
-      error: [BodyTooLarge, StoreUnavailable]
+      error: [...bodyProblems, StoreUnavailable]
     }),
     HttpApiEndpoint.get("listLogs", "/logs", {
       query: {
@@ -124,7 +124,7 @@ export class AnalyticsApi extends HttpApiGroup.make("analytics")
     HttpApiEndpoint.post("writeRequests", "/requests", {
       payload: Schema.Array(RequestRecord).check(Schema.isMaxLength(50_000)),
       success: Accepted,
-      error: StoreUnavailable
+      error: [...bodyProblems, StoreUnavailable]
     }),
     HttpApiEndpoint.get("request", "/requests/:id", {
       params: { id: RequestId },

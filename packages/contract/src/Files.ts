@@ -2,7 +2,7 @@ import { Schema } from "effect"
 import { Multipart } from "effect/http"
 import { HttpApiEndpoint, HttpApiError, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Authentication, RequestDecoding } from "./Identity.ts"
-import { BodyTooLarge, IncompleteBody, problemMembers, problemPrefix, StoreUnavailable } from "./Problems.ts"
+import { bodyProblems, IncompleteBody, problemMembers, problemPrefix, StoreUnavailable } from "./Problems.ts"
 import { page, paging, strictRequests, Timestamp } from "./Wire.ts"
 
 /** A UUIDv7, so ids sort by the time of upload. */
@@ -75,7 +75,7 @@ export class FilesApi extends HttpApiGroup.make("files")
         tags: Schema.optionalKey(Schema.fromJsonString(Tags))
       }).pipe(HttpApiSchema.asMultipartStream({ maxParts: 100, maxFieldSize: "64 KiB", fieldMimeTypes: [] })),
       success: Stored,
-      error: [InvalidUpload, IncompleteBody, BodyTooLarge, StoreUnavailable]
+      error: [InvalidUpload, IncompleteBody, ...bodyProblems, StoreUnavailable]
     }),
     HttpApiEndpoint.get("list", "/", {
       query: {
@@ -106,7 +106,7 @@ export class FilesApi extends HttpApiGroup.make("files")
       /** `tags` replaces all tags of the file. */
       payload: Schema.Struct({ name: Schema.optionalKey(FileName), tags: Schema.optionalKey(Tags) }),
       success: FileInfo,
-      error: [FileNotFound, StoreUnavailable]
+      error: [FileNotFound, ...bodyProblems, StoreUnavailable]
     }),
     HttpApiEndpoint.delete("remove", "/:id", { params: { id: FileId }, error: [FileNotFound, StoreUnavailable] })
   )

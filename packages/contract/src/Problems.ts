@@ -56,6 +56,16 @@ export class BodyTooLarge extends HttpApiError.Problem<BodyTooLarge>()(
   { ...problemMembers, limit: Schema.optionalKey(Schema.Int) }
 ) {}
 
+/** `limit` is in bytes, of path and query. */
+export class UriTooLong extends HttpApiError.Problem<UriTooLong>()(
+  "UriTooLong",
+  { type: `${problemPrefix}uri-too-long`, status: 414, title: "The path and query are too long" },
+  { ...problemMembers, limit: Schema.Int }
+) {}
+
+/** What every endpoint that takes a body may answer before it looks into the body. */
+export const bodyProblems = [BodyTooLarge, UnsupportedMediaType] as const
+
 /** The client stopped sending, or sent a body that its own framing contradicts. */
 export class IncompleteBody extends HttpApiError.Problem<IncompleteBody>()(
   "IncompleteBody",

@@ -34,13 +34,22 @@ export const Unhealthy = Schema.Struct({ status: Schema.Literal("unhealthy"), ..
   HttpApiSchema.status(503)
 )
 
+/**
+ * How an address of an upstream is: `healthy` passes its health checks; `failing` does not, and is asked only when all others
+ * fail, too; `ejected` failed too many requests in a row and rests; `draining` gets nothing new; `unknown` was not checked yet.
+ */
+export const TargetState = Schema.Literals(["healthy", "failing", "ejected", "draining", "unknown"])
+export type TargetState = typeof TargetState.Type
+
 /** One address of an upstream. Latency is that of the last `samples` answers, in milliseconds. */
 export const TargetStatus = Schema.Struct({
   url: Schema.String,
-  health: Schema.Literals(["healthy", "failing", "unknown"]),
+  weight: Schema.Int,
+  health: TargetState,
   /** When the last health check ended, and why it failed if it did. */
   checkedAt: Schema.optionalKey(Timestamp),
   detail: Schema.optionalKey(Schema.String),
+  ejectedUntil: Schema.optionalKey(Timestamp),
   requests: Schema.Int,
   failures: Schema.Int,
   inFlight: Schema.Int,
@@ -50,18 +59,33 @@ export const TargetStatus = Schema.Struct({
 })
 export type TargetStatus = typeof TargetStatus.Type
 
+export const CircuitState = Schema.Literals(["closed", "open", "half-open", "forced-open", "forced-closed"])
+export type CircuitState = typeof CircuitState.Type
+
 /** The state of an upstream's circuit breaker. `retryAfter` is whole seconds until the next probe, when open. */
 export const CircuitStatus = Schema.Struct({
-  state: Schema.Literals(["closed", "open", "half-open"]),
+  state: CircuitState,
+  since: Timestamp,
   consecutiveFailures: Schema.Int,
   lastFailure: Schema.optionalKey(Schema.String),
-  retryAfter: Schema.optionalKey(Schema.Int)
+  retryAfter: Schema.optionalKey(Schema.Int),
+  /** Why an operator forced it. */
+  forcedReason: Schema.optionalKey(Schema.String)
 })
 export type CircuitStatus = typeof CircuitStatus.Type
 
+/** `retryTokens` is how many retries the budget allows at the moment. */
 export const UpstreamStatus = Schema.Struct({
   name: Schema.String,
   circuit: CircuitStatus,
+  concurrency: Schema.Struct({
+    active: Schema.Int,
+    queued: Schema.Int,
+    max: Schema.Int,
+    queue: Schema.Int,
+    refused: Schema.Int
+  }),
+  retryTokens: Schema.Finite,
   targets: Schema.Array(TargetStatus)
 })
 export type UpstreamStatus = typeof UpstreamStatus.Type

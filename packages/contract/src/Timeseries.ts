@@ -1,7 +1,7 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiError, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Authentication, RequestDecoding } from "./Identity.ts"
-import { BodyTooLarge, problemMembers, problemPrefix, StoreUnavailable } from "./Problems.ts"
+import { bodyProblems, problemMembers, problemPrefix, StoreUnavailable } from "./Problems.ts"
 import { strictRequests } from "./Wire.ts"
 
 const Name = Schema.String.check(Schema.isBetweenLength(1, 256))
@@ -124,9 +124,13 @@ export class TimeseriesApi extends HttpApiGroup.make("timeseries")
       query: { precision: Schema.optionalKey(Schema.Literals(["ns", "us", "ms", "s"])) },
       payload: [text("text/plain"), text("application/octet-stream"), text("application/x-www-form-urlencoded")],
       success: Schema.Struct({ points: Schema.Int }),
-      error: [InvalidLines, BodyTooLarge, StoreUnavailable]
+      error: [InvalidLines, ...bodyProblems, StoreUnavailable]
     }),
-    HttpApiEndpoint.post("query", "/query", { payload: Query, success: QueryResult, error: queryErrors }),
+    HttpApiEndpoint.post("query", "/query", {
+      payload: Query,
+      success: QueryResult,
+      error: [...queryErrors, ...bodyProblems]
+    }),
     /**
      * The same as parameters: `select=mean(usage_user)` or `select=usage_user`, `where=host:a`, `groupBy=host`, each repeated
      * for more. Without parameters it lists the measurements.

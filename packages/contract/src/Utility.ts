@@ -1,7 +1,7 @@
 import { Effect, Schema, SchemaIssue } from "effect"
 import { HttpApiEndpoint, HttpApiError, HttpApiGroup, OpenApi } from "effect/http-api"
 import { Authentication, RequestDecoding } from "./Identity.ts"
-import { problemMembers, problemPrefix, StoreUnavailable } from "./Problems.ts"
+import { bodyProblems, problemMembers, problemPrefix, StoreUnavailable } from "./Problems.ts"
 import { page, paging, strictRequests, Timestamp } from "./Wire.ts"
 
 /** The machine that the utility service runs on. Sizes are in bytes, times in seconds. */
@@ -173,7 +173,7 @@ export class UtilityApi extends HttpApiGroup.make("utility")
       /** The value itself. */
       payload: ConfigValue,
       success: ConfigEntry,
-      error: StoreUnavailable
+      error: [...bodyProblems, StoreUnavailable]
     }),
     HttpApiEndpoint.delete("removeConfig", "/configs/:key", {
       params: { key: ConfigKey },

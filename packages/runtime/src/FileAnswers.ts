@@ -1,5 +1,4 @@
-import * as NodeHttpPlatform from "@effect/platform-node/NodeHttpPlatform"
-import { Layer } from "effect"
+import { Effect, Layer } from "effect"
 import { HttpPlatform, HttpServerResponse } from "effect/http"
 
 const compression = HttpPlatform.makeCompressionWeb({
@@ -24,5 +23,13 @@ const bun = Layer.effect(
   })
 )
 
+/** Loaded on Node alone: it would cost a part of each start on Bun. */
+const node = Layer.unwrap(
+  Effect.map(
+    Effect.promise(() => import("@effect/platform-node/NodeHttpPlatform")),
+    ({ layer }) => layer
+  )
+)
+
 /** Files as answers: handed over to the runtime, never pumped through an Effect `Stream`. */
-export const layer = typeof Bun === "undefined" ? NodeHttpPlatform.layer : bun
+export const layer = typeof Bun === "undefined" ? node : bun

@@ -21,6 +21,8 @@ export class HealthProbe extends Context.Service<
     /** At the gateway: the upstreams as health checks found them. */
     readonly services?: Effect.Effect<ReadonlyArray<typeof ServiceHealth.Type>>
     readonly upstreams?: Effect.Effect<ReadonlyArray<UpstreamStatus>>
+    /** Metrics of the app's own in Prometheus' text format, after those that every app has. */
+    readonly metrics?: Effect.Effect<string>
   }
 >()("@opsbuddy/runtime/HealthProbe") {}
 
@@ -88,7 +90,12 @@ export const handlers = (options: {
               ...(upstreams === undefined ? {} : { upstreams })
             }
           }),
-        metrics: () => Effect.andThen(Process.updateMetrics, PrometheusMetrics.format())
+        metrics: () =>
+          Effect.gen(function* () {
+            yield* Process.updateMetrics
+            const common = yield* PrometheusMetrics.format()
+            return probe.metrics === undefined ? common : `${common}\n${yield* probe.metrics}`
+          })
       })
     })
   )

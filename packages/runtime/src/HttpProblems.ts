@@ -23,6 +23,16 @@ const pathOf = (url: string) => {
 const isProblem = ({ body }: HttpServerResponse.HttpServerResponse) =>
   body._tag === "Uint8Array" && body.contentType === problemType
 
+/** What is not a problem's own: the members that every problem has. */
+const shared = new Set(["type", "title", "status", "detail", "instance", "requestId"])
+
+/** The detail of a problem that was made without one: its title, and its own members, such as `(id 01a2…)`. */
+const describe = (problem: Readonly<Record<string, unknown>>) => {
+  const own = Object.entries(problem).filter(([key, value]) => !shared.has(key) && typeof value !== "object")
+  const members = own.map(([key, value]) => `${key} ${value}`).join(", ")
+  return members === "" ? String(problem.title) : `${problem.title} (${members})`
+}
+
 /** Fills in what only the server knows, and repeats `retryAfter`, `allow` and, of a 416, `size` as headers. */
 const complete = (
   response: HttpServerResponse.HttpServerResponse,
@@ -33,13 +43,14 @@ const complete = (
   if (body._tag !== "Uint8Array") return response
   const problem: unknown = JSON.parse(new TextDecoder().decode(body.body))
   if (!Predicate.isObject(problem)) return response
-  const { retryAfter, allow, size } = problem as Readonly<Record<string, unknown>>
+  const members = problem as Readonly<Record<string, unknown>>
+  const { retryAfter, allow, size } = members
   const headers: Record<string, string> = {}
   if (typeof retryAfter === "number") headers["retry-after"] = String(retryAfter)
   if (Array.isArray(allow)) headers.allow = allow.join(", ")
   if (response.status === 416) headers["content-range"] = `bytes */${size}`
   return HttpServerResponse.jsonUnsafe(
-    { instance: pathOf(request.url), ...problem, requestId },
+    { detail: describe(members), instance: pathOf(request.url), ...members, requestId },
     {
       status: response.status,
       contentType: problemType,
@@ -128,6 +139,7 @@ export const withProblems =
         respond(new InternalError({}))
       )
     }
+    if (routes.refuses(request.method, request.url)) return respond(notFound(routes, request))
     return handler.pipe(
       Effect.flatMap((response) => {
         if (response.status < 400) return Effect.succeed(response)

@@ -26,7 +26,10 @@ const stringify = (value: unknown) => {
   })
 }
 
-/** A line's parts. `message` is the text of the call, `data` the objects beside it and the annotations. */
+/**
+ * A line's parts. `message` is the text of the call, `data` the objects beside it and the annotations. `operation` is the span
+ * that it was written in; outside of one, `request` or `process`.
+ */
 const entry = (service: string) =>
   Logger.make((options) => {
     const parts = Array.isArray(options.message) ? options.message : [options.message]
@@ -48,7 +51,7 @@ const entry = (service: string) =>
       level: options.logLevel.toLowerCase(),
       logger: String(logger),
       message: texts.join(" "),
-      operation: operation ?? (span?._tag === "Span" ? span.name : undefined),
+      operation: operation ?? (span?._tag === "Span" ? span.name : request === undefined ? "process" : "request"),
       service,
       data,
       requestId: request?.requestId,

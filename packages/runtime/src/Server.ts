@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import type { Duplex } from "node:stream"
 import { Context, Data, Effect, Layer, Ref, type Scope } from "effect"
 import { HttpEffect, type HttpServerRequest, type HttpServerResponse } from "effect/http"
 
@@ -14,13 +14,23 @@ export class ListenFailed extends Data.TaggedError("ListenFailed")<{
   }
 }
 
-/**
- * Sees every request before the router, in the runtime's own form, so that bodies can be handed over untouched. It takes
- * a request by answering it, and leaves it to the router by returning `undefined` (`web`) or `false` (`node`).
- */
+/** Sees every request on Bun before the router: answers it, or leaves it to the router by returning `undefined`. */
+export interface WebFront {
+  // A method, so that a front may say what its WebSockets carry.
+  fetch(request: globalThis.Request, server: Bun.Server<unknown>): Response | Promise<Response | undefined> | undefined
+  readonly websocket: Bun.WebSocketHandler<unknown>
+}
+
+/** The same on Node: `false` leaves a request to the router, a WebSocket's handshake is always taken. */
+export interface NodeFront {
+  readonly request: (request: IncomingMessage, response: ServerResponse) => boolean
+  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+}
+
+/** In the runtime's own form, so that bodies can be handed over untouched; the one of the other runtime is absent. */
 export interface Front {
-  readonly web: (request: globalThis.Request, peer: () => string | undefined) => Promise<Response> | undefined
-  readonly node: (request: IncomingMessage, response: ServerResponse) => boolean
+  readonly web?: WebFront
+  readonly node?: NodeFront
 }
 
 /** Where an app puts the front of its server while it is built, if it has one. */
@@ -49,7 +59,7 @@ const serveBun = Effect.fnUntraced(function* (app: App, options: ServerOptions) 
   // Without it requests run with effect's defaults: its own logger, and every level.
   const context = yield* Effect.context<never>()
   const handler = HttpEffect.toWebHandlerWith<never, Request>(context)(app)
-  const front = yield* Effect.flatMap(ServerFront, Ref.get)
+  const front = (yield* Effect.flatMap(ServerFront, Ref.get))?.web
   const server = yield* Effect.acquireRelease(
     Effect.try({
       try: () =>
@@ -60,10 +70,13 @@ const serveBun = Effect.fnUntraced(function* (app: App, options: ServerOptions) 
           idleTimeout: idleSeconds,
           // The default of 128 MiB would cut uploads; limits are the endpoints' own.
           maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-          fetch:
-            front === undefined
-              ? (request) => handler(request)
-              : (request, server) => front.web(request, () => server.requestIP(request)?.address) ?? handler(request)
+          ...(front === undefined
+            ? { fetch: (request: globalThis.Request) => handler(request) }
+            : {
+                fetch: (request: globalThis.Request, server: Bun.Server<unknown>) =>
+                  front.fetch(request, server) ?? handler(request),
+                websocket: front.websocket
+              })
         }),
       catch: (cause) => new ListenFailed({ host: options.host, port: options.port, cause })
     }),
@@ -78,17 +91,33 @@ const serveBun = Effect.fnUntraced(function* (app: App, options: ServerOptions) 
   return server.port ?? options.port
 })
 
+/** Cuts a connection on which a request's body has stopped coming. */
+const endWhereBodyStalls = (request: IncomingMessage) => {
+  const { headers, socket } = request
+  if (headers["transfer-encoding"] === undefined && !(Number(headers["content-length"]) > 0)) return
+  socket.setTimeout(idleSeconds * 1000)
+  request.once("end", () => socket.setTimeout(0))
+}
+
 const serveNode = Effect.fnUntraced(function* (app: App, options: ServerOptions) {
+  // Here, because a process on Bun would pay for it at every start.
+  const NodeHttpServer = yield* Effect.promise(() => import("@effect/platform-node/NodeHttpServer"))
   const scope = yield* Effect.scope
   const handler = yield* NodeHttpServer.makeHandler(app, { scope })
-  const front = yield* Effect.flatMap(ServerFront, Ref.get)
-  const server = createServer({ keepAliveTimeout: idleSeconds * 1000 })
+  const front = (yield* Effect.flatMap(ServerFront, Ref.get))?.node
+  const server = createServer({
+    keepAliveTimeout: idleSeconds * 1000,
+    // Other protocols are offers, and a server that does not take one goes on as if it had not come (RFC 9110, section 7.8).
+    shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket"
+  })
   // A long upload is not a slow client: the whole request may take as long as it needs, its head may not.
   server.requestTimeout = 0
   server.headersTimeout = idleSeconds * 1000
   server.on("request", (request, response) => {
-    if (front === undefined || !front.node(request, response)) handler(request, response)
+    endWhereBodyStalls(request)
+    if (front === undefined || !front.request(request, response)) handler(request, response)
   })
+  if (front !== undefined) server.on("upgrade", front.upgrade)
   yield* Effect.acquireRelease(
     Effect.callback<void, ListenFailed>((resume) => {
       const onError = (cause: Error) => resume(new ListenFailed({ host: options.host, port: options.port, cause }))

@@ -1,8 +1,8 @@
 import { fileURLToPath } from "node:url"
 import { defaultPorts, type ServiceName } from "@opsbuddy/contract/Wire"
-import { Config, Schema, SchemaTransformation } from "effect"
+import { Config, Effect, Schema, SchemaTransformation } from "effect"
 import type { LogLevel } from "effect/LogLevel"
-import { variable } from "./Variables.ts"
+import { optional, type Values, variable } from "./Variables.ts"
 
 /** `data` in the installation's own folder, so that it is the same from wherever a program is started. */
 const dataDirectory = fileURLToPath(new URL("../../../data", import.meta.url))
@@ -52,6 +52,28 @@ export const serviceUrls = (service: Exclude<ServiceName, "gateway">) =>
       fallback: `http://127.0.0.1:${defaultPorts[service]}`
     }
   )
+
+const ofInfluxdb =
+  "of an InfluxDB store, which this release does not have: the embedded store is used, and the start warns"
+
+/** Variables of a store that is still to come, declared so that nobody sets them and believes that they do something. */
+export const influxdb = {
+  influxdbHost: optional("INFLUXDB_HOST", Config.NonEmptyString, { description: `host ${ofInfluxdb}` }),
+  influxdbPort: optional("INFLUXDB_PORT", port, { description: `port ${ofInfluxdb}` }),
+  influxdbToken: optional("INFLUXDB_TOKEN", Config.Redacted, { description: `token ${ofInfluxdb}`, secret: true }),
+  influxdbOrg: optional("INFLUXDB_ORG", Config.NonEmptyString, { description: `organisation ${ofInfluxdb}` }),
+  influxdbDatabase: optional("INFLUXDB_DATABASE", Config.NonEmptyString, { description: `bucket ${ofInfluxdb}` })
+}
+
+/** Says at the start which of those variables are set to no effect. */
+export const warnOfInfluxdb = (settings: Values<typeof influxdb>) => {
+  const set = Object.entries(influxdb).flatMap(([key, { name }]) =>
+    Reflect.get(settings, key) === undefined ? [] : [name]
+  )
+  return set.length === 0
+    ? Effect.void
+    : Effect.logWarning("InfluxDB is not used, data is kept in the embedded store", { set })
+}
 
 /** The variables that every program has; the gateway's host and port have names of their own. */
 export const common = (service: ServiceName) => {

@@ -1,12 +1,13 @@
-import { Config, ConfigProvider, Data, Effect, type Redacted, Result, Schema, SchemaIssue } from "effect"
+import { Config, ConfigProvider, Data, Effect, Option, type Redacted, Result, Schema, SchemaIssue } from "effect"
 
 /** One environment variable: declared once, read at the start, and listed by `opsbuddy env`. */
 export interface Variable<A> {
   readonly name: string
   readonly description: string
   readonly config: Config.Config<A>
-  /** What holds when the variable is absent, as it would be written; `undefined` when it is required. */
+  /** What holds when the variable is absent, as it would be written; `undefined` when it is required, or may be absent. */
   readonly fallback: string | undefined
+  readonly required: boolean
   readonly secret: boolean
 }
 
@@ -31,6 +32,7 @@ export interface Listed {
 export class InvalidEnvironment extends Data.TaggedError("InvalidEnvironment")<{
   readonly problems: ReadonlyArray<{ readonly name: string; readonly reason: string }>
 }> {
+  readonly exitCode = 78
   override get message() {
     return ["the environment is not valid:", ...this.problems.map((_) => `  ${_.name}: ${_.reason}`)].join("\n")
   }
@@ -46,7 +48,22 @@ export const variable = <A>(
   description: options.description,
   config: config(name),
   fallback: options.fallback,
+  required: options.fallback === undefined,
   secret: false
+})
+
+/** Declares a variable that may be absent, and then is `undefined`. */
+export const optional = <A>(
+  name: string,
+  config: (name: string) => Config.Config<A>,
+  options: { readonly description: string; readonly secret?: boolean }
+): Variable<A | undefined> => ({
+  name,
+  description: options.description,
+  config: Config.map(Config.option(config(name)), Option.getOrUndefined),
+  fallback: undefined,
+  required: false,
+  secret: options.secret ?? false
 })
 
 /** Declares a variable whose value is never shown. */
@@ -72,7 +89,7 @@ const isSet = (declared: Variable<unknown>, provider: ConfigProvider.ConfigProvi
   )
 
 const read = Effect.fnUntraced(function* <A>(declared: Variable<A>, provider: ConfigProvider.ConfigProvider) {
-  if (declared.fallback === undefined && !(yield* isSet(declared, provider))) {
+  if (declared.required && !(yield* isSet(declared, provider))) {
     return Result.fail("is required and not set")
   }
   const source = yield* withFallback(declared, provider)
@@ -124,7 +141,7 @@ export const list = Effect.fnUntraced(function* (variables: Variables): Effect.f
     listed.push({
       name: declared.name,
       description: declared.description,
-      required: declared.fallback === undefined,
+      required: declared.required,
       secret: declared.secret,
       ...(declared.fallback === undefined ? {} : { default: declared.fallback }),
       ...(raw === undefined ? {} : { value: declared.secret ? "<hidden>" : raw }),

@@ -32,13 +32,18 @@ layer(Served.layer())((it) => {
           ["PUT", "/health", ["GET", "HEAD"]],
           ["POST", "/docs", ["GET", "HEAD"]],
           ["PATCH", "/openapi.json", ["GET", "HEAD"]],
-          ["OPTIONS", "/metrics", ["GET", "HEAD"]]
+          ["OPTIONS", "/metrics", ["GET", "HEAD"]],
+          ["GET", "/api/things/named/fixed", ["PUT"]],
+          ["GET", "/api/things/named/fixed?x=1", ["PUT"]],
+          ["POST", "/api/things/named/other", ["GET", "HEAD"]]
         ] as const
         for (const [method, path, allow] of cases) {
           const answer = yield* ask(method, path)
           assert.strictEqual(answer.status, 405, `${method} ${path}`)
           assert.strictEqual(answer.headers.get("allow"), allow.join(", "))
-          if (method !== "HEAD") assert.deepStrictEqual(problem(answer, "method-not-allowed", path).allow, allow)
+          if (method === "HEAD") continue
+          const [instance = ""] = path.split("?")
+          assert.deepStrictEqual(problem(answer, "method-not-allowed", instance).allow, allow)
         }
       })
     )
@@ -147,7 +152,8 @@ layer(Served.layer())((it) => {
         const answer = yield* ask("GET", "/api/things/defect")
         assert.strictEqual(answer.status, 500)
         const body = problem(answer, "internal-error", "/api/things/defect")
-        assert.hasAllKeys(body, ["type", "title", "status", "instance", "requestId"])
+        assert.hasAllKeys(body, ["type", "title", "status", "detail", "instance", "requestId"])
+        assert.strictEqual(body.detail, body.title)
         const logged = lines.objects.filter(({ requestId }) => requestId === body.requestId)
         assert.lengthOf(logged, 1)
         assert.deepInclude(logged[0], { level: "error", message: "request failed", service: "utility" })
@@ -161,7 +167,8 @@ layer(Served.layer())((it) => {
         const answer = yield* ask("GET", "/api/things/unencodable")
         assert.strictEqual(answer.status, 500)
         const body = problem(answer, "internal-error", "/api/things/unencodable")
-        assert.hasAllKeys(body, ["type", "title", "status", "instance", "requestId"])
+        assert.hasAllKeys(body, ["type", "title", "status", "detail", "instance", "requestId"])
+        assert.strictEqual(body.detail, body.title)
         const logged = lines.objects.filter(({ requestId }) => requestId === body.requestId)
         assert.deepEqual(
           logged.map(({ message }) => message),
@@ -216,6 +223,13 @@ layer(Served.layer())((it) => {
       })
     )
   })
+
+  it.effect("gives a problem that has no detail its title and its own members as one", () =>
+    Effect.gen(function* () {
+      const answer = yield* ask("GET", "/api/things/busy")
+      assert.strictEqual(problem(answer, "busy", "/api/things/busy").detail, "Busy (retryAfter 7)")
+    })
+  )
 
   it.effect("repeats a problem's retryAfter as Retry-After", () =>
     Effect.gen(function* () {

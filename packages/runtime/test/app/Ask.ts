@@ -6,7 +6,7 @@ const Problem = Schema.Struct({
   type: Schema.String.check(Schema.isPattern(/^urn:opsbuddy:problem:[a-z]+(-[a-z]+)*$/)),
   title: Schema.NonEmptyString,
   status: Schema.Int,
-  detail: Schema.optionalKey(Schema.NonEmptyString),
+  detail: Schema.NonEmptyString,
   instance: Schema.String,
   requestId: Schema.NonEmptyString
 })

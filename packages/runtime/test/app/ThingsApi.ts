@@ -38,6 +38,8 @@ export class ThingsApi extends HttpApiGroup.make("things")
       success: Bytes,
       error: BodyTooLarge
     }),
+    HttpApiEndpoint.get("named", "/named/:name", { params: { name: Schema.String }, success: Bytes }),
+    HttpApiEndpoint.put("fixed", "/named/fixed", { success: Bytes }),
     HttpApiEndpoint.get("defect", "/defect", { success: Bytes }),
     HttpApiEndpoint.get("unencodable", "/unencodable", { success: Bytes }),
     HttpApiEndpoint.get("busy", "/busy", { error: Busy }),
