@@ -234,6 +234,15 @@ const withHeaders = (response: Response, call: Call<WebHead>) => {
   return response
 }
 
+/** Bun ends a connection on which nothing happens for a minute; a route may wait for an answer longer, by its own limit. */
+const waitAsLong = (
+  server: Bun.Server<unknown>,
+  { hasBody, request }: WebExchange,
+  route: Route.Route | RouteTable.MethodMismatch
+) => {
+  if (!hasBody && "timeouts" in route && route.timeouts.attempt > 55_000) server.timeout(request, 0)
+}
+
 /** The data path on Bun: Web requests in, Web responses out, bodies handed over by `fetch`. */
 export const make: Effect.Effect<WebFront, never, Gateway> = Effect.gen(function* () {
   const gateway = yield* Gateway
@@ -254,6 +263,7 @@ export const make: Effect.Effect<WebFront, never, Gateway> = Effect.gen(function
       if (Own.takes(path, found)) return undefined
       const route = found ?? Route.none
       const exchange = new WebExchange(request, url, server.requestIP(request)?.address, gateway)
+      waitAsLong(server, exchange, route)
       if (headers.get("upgrade")?.toLowerCase() === "websocket") {
         return WebSocketWeb.forward(gateway, route, exchange, server, (call, answer) =>
           respond(call, exchange, call.route, answer)

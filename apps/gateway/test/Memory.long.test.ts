@@ -1,3 +1,4 @@
+import type { Socket } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { ask, converse, open } from "./client.ts"
@@ -6,8 +7,14 @@ import * as Process from "./process.ts"
 import * as Upstream from "./upstream.ts"
 
 const gigabyte = 1_000_000_000
+const warmUp = 300_000_000
 const mebibyte = 1024 * 1024
 const most = 64 * mebibyte
+
+const told = (what: string, growth: number, seconds?: number) =>
+  console.log(
+    `${what}: ${Math.round(growth / mebibyte)} MiB more${seconds === undefined ? "" : `, ${Math.round(seconds)} s`}`
+  )
 
 const setup = Effect.fnUntraced(function* (behaviour: Upstream.Behaviour) {
   const upstream = yield* Upstream.make(Upstream.echo)
@@ -15,21 +22,24 @@ const setup = Effect.fnUntraced(function* (behaviour: Upstream.Behaviour) {
     upstreams: { shop: { targets: [upstream.url], health: "off" } },
     routes: [{ name: "shop", path: "/shop", upstream: "shop" }]
   })
-  // Warm, so that what is measured is the transfer and not the start.
+  // Warm, so that what is measured is what grows with the bytes, and not the heap that a runtime takes once for buffers.
+  const idle = gateway.memory().now
   for (let i = 0; i < 500; i++) yield* ask(gateway.port, "/shop", { method: "POST", body: "x".repeat(10_000) })
+  upstream.become((request) => {
+    request.socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${warmUp}\r\n\r\n`)
+    Upstream.pour(request.socket, warmUp)
+  })
+  const first = yield* open(gateway.port, "/shop")
+  yield* Effect.promise(() => first.done)
   upstream.become(behaviour)
-  const { now } = gateway.memory()
+  const { now, peak } = gateway.memory()
+  told("warm-up", peak - idle)
   gateway.forgetPeak()
   return { gateway, upstream, growth: () => gateway.memory().peak - now }
 })
 
-const told = (what: string, growth: number, seconds?: number) =>
-  console.log(
-    `${what}: ${Math.round(growth / mebibyte)} MiB more${seconds === undefined ? "" : `, ${Math.round(seconds)} s`}`
-  )
-
 /** Writes bytes in chunks of the wire as fast as they are taken. */
-const pourChunked = (socket: import("node:net").Socket, total: number) => {
+const pourChunked = (socket: Socket, total: number) => {
   const payload = Buffer.alloc(65_536, "x")
   const block = Buffer.concat([Buffer.from("10000\r\n"), payload, Buffer.from("\r\n")])
   let left = total
@@ -44,14 +54,14 @@ const pourChunked = (socket: import("node:net").Socket, total: number) => {
 }
 
 const pour = {
-  "Content-Length": (socket: import("node:net").Socket) => Upstream.pour(socket, gigabyte),
-  "Transfer-Encoding": (socket: import("node:net").Socket) => pourChunked(socket, gigabyte)
+  "Content-Length": (socket: Socket) => Upstream.pour(socket, gigabyte),
+  "Transfer-Encoding": (socket: Socket) => pourChunked(socket, gigabyte)
 }
 const framings = { "Content-Length": String(gigabyte), "Transfer-Encoding": "chunked" }
 const framingNames = ["Content-Length", "Transfer-Encoding"] as const
 
 /** Takes bytes from a socket at a rate, in bytes a second, by pausing it. */
-const throttle = (socket: import("node:net").Socket, rate: number) => {
+const throttle = (socket: Socket, rate: number) => {
   const started = performance.now()
   let taken = 0
   socket.on("data", (chunk: Buffer) => {
@@ -95,7 +105,7 @@ describe("The memory of the gateway stays flat", () => {
         pour[framing](client.socket)
         yield* Effect.promise(() => client.done)
         assert.isAtLeast(Number(client.received()), gigabyte)
-        assert.lengthOf(upstream.requests, 501)
+        assert.lengthOf(upstream.requests, 502)
         told(`up, ${framing}`, growth(), (performance.now() - started) / 1000)
         assert.isBelow(growth(), most)
       })
@@ -106,6 +116,7 @@ describe("The memory of the gateway stays flat", () => {
     Effect.gen(function* () {
       let written = 0
       const { gateway, growth } = yield* setup((request) => {
+        written = 0
         request.socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${gigabyte}\r\n\r\n`)
         Upstream.pour(request.socket, gigabyte, (bytes) => {
           written += bytes
@@ -119,9 +130,6 @@ describe("The memory of the gateway stays flat", () => {
       assert.isAbove(client.bytes(), 30_000_000)
       // What the upstream has written beyond that waits in the buffers of sockets.
       assert.isBelow(written - client.bytes(), 40_000_000)
-      const left = Effect.sync(() => gateway.memory().now)
-      client.socket.destroy()
-      assert.isNumber(yield* left)
     })
   )
 
@@ -157,7 +165,7 @@ describe("The memory of the gateway stays flat", () => {
       told("500 streams of events", growth())
       assert.isBelow(growth(), most)
       for (const client of clients) client.socket.destroy()
-      for (const request of upstream.requests.slice(500)) yield* Effect.promise(() => request.closed)
+      for (const request of upstream.requests.slice(501)) yield* Effect.promise(() => request.closed)
     })
   )
 })

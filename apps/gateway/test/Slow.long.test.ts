@@ -74,10 +74,11 @@ describe("A connection on which nothing, or too little, happens", () => {
         Object.fromEntries(Object.entries(connections).map(([name, connection]) => [name, endsAfter(connection)])),
         { concurrency: "unbounded" }
       )
-      console.log(ended)
       const ends = Object.entries(ended).flatMap(([name, seconds]) => (seconds === undefined ? [] : [name]))
-      assert.deepStrictEqual(ends.sort(), [])
-      assert.isBoolean(onBun)
+      const always = ["kept after an answer", "silent", "slow head", "stalled upload", "stalled upload in chunks"]
+      // Bun wants 16 KiB a second of an upload.
+      const byBun = ["slow upload", "upload of 16 KB a second"]
+      assert.deepStrictEqual(ends.sort(), (onBun ? [...always, ...byBun] : always).sort(), JSON.stringify(ended))
     })
   )
 })
