@@ -53,7 +53,9 @@ function handOver(program, args) {
     process.on(signal, () => (onTerminal && signal !== "SIGTERM") || child.kill(signal))
   }
   // Started after the handlers are in place, so that no signal can end this process and leave the child behind.
-  const child = spawn(join(root, program), args, { cwd: root, stdio: "inherit", env: { ...process.env, PATH: path } })
+  // A gateway that is started alone needs it as well: Bun makes 256 requests at once otherwise.
+  const env = { BUN_CONFIG_MAX_HTTP_REQUESTS: "65535", ...process.env, PATH: path }
+  const child = spawn(join(root, program), args, { cwd: root, stdio: "inherit", env })
   child.on("error", (error) => {
     console.error(`opsbuddy: ${program} does not start: ${error.message}`)
     process.exit(1)

@@ -12,15 +12,25 @@ import { balanceName, type Snapshot } from "./Upstream.ts"
 
 const quote = JSON.stringify
 
-/** Only what a client can choose, or a system says, needs escaping. */
+/** Nothing in it needs escaping, as in nearly all paths, hosts and addresses. */
+const plain = /^[ !#-[\]-~]*$/
+
+const text = (value: string) => (plain.test(value) ? `"${value}"` : quote(value))
+
 const member = (name: string, value: string | number | undefined) => {
   if (value === undefined) return ""
-  return typeof value === "number" ? `,"${name}":${value}` : `,"${name}":${quote(value)}`
+  return typeof value === "number" ? `,"${name}":${value}` : `,"${name}":${text(value)}`
 }
 
 const traceIdOf = (traceparent: string | undefined) => traceparent?.match(/^[0-9a-f]{2}-([0-9a-f]{32})-/)?.[1]
 
-const rounded = (millis: number) => Math.round(millis * 1000) / 1000
+/** Milliseconds to three places. By integers, because the shortest text of a fraction takes long to find. */
+const rounded = (millis: number) => {
+  const micros = Math.round(millis * 1000)
+  const whole = Math.floor(micros / 1000)
+  const rest = micros - whole * 1000
+  return `${whole}.${rest < 10 ? "00" : rest < 100 ? "0" : ""}${rest}`
+}
 
 let lastMillis = 0
 let lastTime = ""
@@ -40,12 +50,12 @@ const routeText = (route: Route) => {
   const known = routes.get(route)
   if (known !== undefined) return known
   const { config } = route
-  const text = quote({
+  const written = quote({
     name: config.name,
     matched: config.name === "none" ? "no route matches" : RouteTable.describe(config)
   } satisfies RequestAccount["route"])
-  routes.set(route, text)
-  return text
+  routes.set(route, written)
+  return written
 }
 
 const snapshots = new WeakMap<Snapshot, string>()
@@ -54,9 +64,9 @@ const snapshots = new WeakMap<Snapshot, string>()
 const snapshotText = (snapshot: Snapshot) => {
   const known = snapshots.get(snapshot)
   if (known !== undefined) return known
-  const text = `"circuit":"${snapshot.circuit}","targets":${quote(snapshot.targets)}`
-  snapshots.set(snapshot, text)
-  return text
+  const written = `"circuit":"${snapshot.circuit}","targets":${quote(snapshot.targets)}`
+  snapshots.set(snapshot, written)
+  return written
 }
 
 const upstreamText = ({ active, queued, route, upstream }: Account) => {
@@ -85,7 +95,7 @@ export const beginning = (requestId: string) => `{"requestId":"${requestId}"`
 
 /** `RequestAccount`, encoded: what the gateway tells about the request. */
 export const account = (it: Account): string =>
-  `${beginning(it.requestId)},"timestamp":"${timeOf(it.at)}","method":"${it.method}","path":${quote(it.path)}` +
+  `${beginning(it.requestId)},"timestamp":"${timeOf(it.at)}","method":"${it.method}","path":${text(it.path)}` +
   member("host", it.host === "" ? undefined : it.host) +
   member("client", it.client) +
   member("traceId", traceIdOf(it.traceparent)) +
@@ -101,11 +111,11 @@ export const account = (it: Account): string =>
 export const record = (it: Account): string => {
   const { lastAttempt, route } = it
   return (
-    `${beginning(it.requestId)},"timestamp":"${timeOf(it.at)}","method":"${it.method}","path":${quote(it.path)}` +
-    `,"route":${quote(route.config.name)},"service":"${route.upstream?.config.name ?? "gateway"}","status":${it.status}` +
+    `${beginning(it.requestId)},"timestamp":"${timeOf(it.at)}","method":"${it.method}","path":${text(it.path)}` +
+    `,"route":${text(route.config.name)},"service":"${route.upstream?.config.name ?? "gateway"}","status":${it.status}` +
     member("cause", it.cause) +
     member("target", lastAttempt?.target.id) +
-    member("upstreamMillis", lastAttempt?.ended === undefined ? undefined : rounded(it.upstreamMillis())) +
+    (lastAttempt?.ended === undefined ? "" : `,"upstreamMillis":${rounded(it.upstreamMillis())}`) +
     member("responseBytes", it.responseBytes) +
     member("requestBytes", it.requestBytes) +
     member("client", it.client) +

@@ -21,7 +21,7 @@ import type { Target } from "./Target.ts"
 import type { Waiting } from "./Ticker.ts"
 import type { Upstream } from "./Upstream.ts"
 
-/** What the client gets. `headers` of the call are added to all three. */
+/** What the client gets. `headers` of the call are added to whatever is sent. */
 export type Answer<H extends Head> =
   | { readonly _tag: "Head"; readonly head: H }
   | { readonly _tag: "Refusal"; readonly refusal: Refusal.Refusal }

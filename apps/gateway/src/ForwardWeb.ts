@@ -1,5 +1,5 @@
 import { requestIdFrom, requestIdHeader } from "@opsbuddy/runtime/RequestContext"
-import type { WebFront } from "@opsbuddy/runtime/Server"
+import { idleSeconds, type WebFront } from "@opsbuddy/runtime/Server"
 import { Effect } from "effect"
 import * as Body from "./BodyWeb.ts"
 import { type Answer, Call } from "./Call.ts"
@@ -21,6 +21,7 @@ import * as WebSocketWeb from "./WebSocketWeb.ts"
 /** An upstream's answer whose body is still on its way. */
 export interface WebHead extends Head {
   readonly response: Response
+  readonly hopByHop: ReadonlyArray<string>
 }
 
 /** Bun's `fetch` beside what the standard has: the body stays compressed, as the upstream sent it, and no time limit is its own. */
@@ -48,11 +49,6 @@ const failed = (cause: unknown) => {
   return new AttemptFailed("connect-failed", refused ? "connection refused" : `connect failed (${code})`)
 }
 
-const length = (headers: globalThis.Headers) => {
-  const value = headers.get("content-length")
-  return value === null ? undefined : Number(value)
-}
-
 const change = (headers: globalThis.Headers, { remove, set }: HeaderChanges) => {
   for (const name of remove) headers.delete(name)
   for (const [name, value] of set) headers.set(name, value)
@@ -73,7 +69,24 @@ export const upstreamUrl = (url: string, { path, replacePrefix }: Route.Route["c
   return joined.startsWith("/") ? joined : `/${joined}`
 }
 
-/** One request of Bun's server. Its headers are changed in place on the way out, because a copy costs. */
+/** Headers by name in lower case. */
+type Fields = Record<string, string>
+
+/** All headers in one go, because each question to a native `Headers` costs. */
+const fieldsOf = (headers: globalThis.Headers): Readonly<Fields> => {
+  const fields: Fields = Object.create(null)
+  headers.forEach((value, name) => {
+    fields[name] = value
+  })
+  return fields
+}
+
+const changeFields = (fields: Fields, { remove, set }: HeaderChanges) => {
+  for (const name of remove) delete fields[name]
+  for (const [name, value] of set) fields[name] = value
+}
+
+/** One request of Bun's server. */
 export class WebExchange implements Exchange<WebHead> {
   readonly request: Request
   readonly requestId: Exchange<WebHead>["requestId"]
@@ -87,60 +100,58 @@ export class WebExchange implements Exchange<WebHead> {
   readonly requestBytes: number | undefined
   readonly isWebSocket = false
   readonly ambiguity: string | undefined
+  readonly #fields: Readonly<Fields>
   readonly #peer: string | undefined
   readonly #isTrusted: boolean
   #controller: AbortController | undefined
   #signal: AbortSignal | undefined
   #counted: ReturnType<typeof Body.bounded> | undefined
-  #isPrepared = false
 
-  constructor(request: Request, url: string, peer: string | undefined, gateway: Gateway["Service"]) {
-    const { headers } = request
+  constructor(
+    request: Request,
+    fields: Readonly<Fields>,
+    url: string,
+    peer: string | undefined,
+    gateway: Gateway["Service"]
+  ) {
     const { isTrusted } = gateway.running()
     const query = url.indexOf("?")
+    const trusted = isTrusted(peer)
+    const { "content-length": length, host = "" } = fields
     this.request = request
+    this.#fields = fields
     this.url = url
     this.path = query === -1 ? url : url.slice(0, query)
     this.method = request.method
-    this.requestId = requestIdFrom(headers.get(requestIdHeader))
-    this.host = headers.get("host") ?? ""
-    const trusted = isTrusted(peer)
-    const header = (name: string) => headers.get(name) ?? undefined
-    this.client = trusted ? TrustedProxies.clientOf(peer, header("x-forwarded-for"), isTrusted) : peer
+    this.requestId = requestIdFrom(fields[requestIdHeader])
+    this.host = host
+    this.client = trusted ? TrustedProxies.clientOf(peer, fields["x-forwarded-for"], isTrusted) : peer
     this.#peer = peer
     this.#isTrusted = trusted
-    this.traceparent = header("traceparent")
+    this.traceparent = fields.traceparent
     this.hasBody = request.body !== null
-    this.requestBytes = length(headers)
+    this.requestBytes = length === undefined ? undefined : Number(length)
     // Bun joins repeated headers.
-    this.ambiguity = this.host.includes(",") ? "the request has several Host headers" : undefined
+    this.ambiguity = host.includes(",") ? "the request has several Host headers" : undefined
   }
 
   header(name: string) {
-    return this.request.headers.get(name) ?? undefined
+    return this.#fields[name]
   }
 
-  /** Makes the client's headers those that the upstream gets. */
-  prepare(headers: globalThis.Headers, onward: Onward) {
-    Headers.removeHopByHop(headers)
-    for (const name of Headers.dropped) if (headers.has(name)) headers.delete(name)
-    Headers.setForwarded((name, value) => headers.set(name, value), {
-      header: (name) => headers.get(name) ?? undefined,
-      host: this.host,
-      isTrusted: this.#isTrusted,
-      peer: this.#peer
-    })
-    headers.set(requestIdHeader, this.requestId)
-    headers.set(Headers.remainingHeader, Headers.remaining(onward))
-    change(headers, onward.route.config.requestHeaders)
-  }
-
-  /** Only the first attempt finds the headers as they came. */
-  #headers(onward: Onward) {
-    const { headers } = this.request
-    if (this.#isPrepared) headers.set(Headers.remainingHeader, Headers.remaining(onward))
-    else this.prepare(headers, onward)
-    this.#isPrepared = true
+  /** The client's headers as the upstream gets them. */
+  prepare(onward: Onward): Fields {
+    const headers = Headers.withoutHopByHop(this.#fields)
+    for (const name of Headers.dropped) delete headers[name]
+    Headers.setForwarded(
+      (name, value) => {
+        headers[name] = value
+      },
+      { header: (name) => headers[name], host: this.host, isTrusted: this.#isTrusted, peer: this.#peer }
+    )
+    headers[requestIdHeader] = this.requestId
+    headers[Headers.remainingHeader] = Headers.remaining(onward)
+    changeFields(headers, onward.route.config.requestHeaders)
     return headers
   }
 
@@ -156,7 +167,7 @@ export class WebExchange implements Exchange<WebHead> {
     const counted = this.#counted
     const init: HandOver = {
       method: this.method,
-      headers: this.#headers(onward),
+      headers: this.prepare(onward),
       body: counted?.body ?? body,
       redirect: "manual",
       decompress: false,
@@ -166,12 +177,14 @@ export class WebExchange implements Exchange<WebHead> {
     }
     try {
       const response = await fetch(target.id + upstreamUrl(this.url, onward.route.config), init)
+      const { contentLength, contentType, hopByHop, retryAfter } = Headers.inspect(response.headers)
       return {
         status: response.status,
-        bytes: length(response.headers),
-        isOpenEnded: Headers.isEventStream(response.headers.get("content-type")),
-        retryAfterMillis: retryAfterMillis(response.headers.get("retry-after")),
-        response
+        bytes: contentLength === undefined ? undefined : Number(contentLength),
+        isOpenEnded: Headers.isEventStream(contentType),
+        retryAfterMillis: retryAfterMillis(retryAfter),
+        response,
+        hopByHop
       }
     } catch (cause) {
       if (counted?.isExceeded() === true) throw new AttemptFailed("body-too-large", "the body is too large")
@@ -211,9 +224,9 @@ const respond = (call: Call<WebHead>, exchange: WebExchange, route: Route.Route,
     response.headers.set(requestIdHeader, exchange.requestId)
     return withHeaders(response, call)
   }
-  const { response } = answer.head
+  const { hopByHop, response } = answer.head
   const { headers } = response
-  Headers.removeHopByHop(headers)
+  for (const name of hopByHop) headers.delete(name)
   headers.set(requestIdHeader, exchange.requestId)
   headers.append("server-timing", Headers.serverTiming(call.account.durationMillis, call.account.upstreamMillis()))
   if (route.config.cors !== undefined) for (const name of Cors.replaced) headers.delete(name)
@@ -234,14 +247,12 @@ const withHeaders = (response: Response, call: Call<WebHead>) => {
   return response
 }
 
-/** Bun ends a connection on which nothing happens for a minute; a route may wait for an answer longer, by its own limit. */
-const waitAsLong = (
-  server: Bun.Server<unknown>,
-  { hasBody, request }: WebExchange,
-  route: Route.Route | RouteTable.MethodMismatch
-) => {
-  if (!hasBody && "timeouts" in route && route.timeouts.attempt > 55_000) server.timeout(request, 0)
-}
+/**
+ * Whether a route may wait for an answer longer than Bun leaves a connection on which nothing happens. Not for uploads, which
+ * would then have no end where they stall.
+ */
+const waitsLong = ({ hasBody }: WebExchange, route: Route.Route | RouteTable.MethodMismatch) =>
+  !hasBody && "timeouts" in route && route.timeouts.attempt > (idleSeconds - 5) * 1000
 
 /** The data path on Bun: Web requests in, Web responses out, bodies handed over by `fetch`. */
 export const make: Effect.Effect<WebFront, never, Gateway> = Effect.gen(function* () {
@@ -252,27 +263,27 @@ export const make: Effect.Effect<WebFront, never, Gateway> = Effect.gen(function
       const url = originForm(request.url)
       const query = url.indexOf("?")
       const path = query === -1 ? url : url.slice(0, query)
-      const { headers } = request
-      const host = headers.get("host") ?? ""
-      const found = gateway.running().table.find({
-        host,
-        path,
-        method: request.method,
-        header: (name) => headers.get(name) ?? undefined
-      })
+      const fields = fieldsOf(request.headers)
+      const { host = "", upgrade } = fields
+      const header = (name: string) => fields[name]
+      const found = gateway.running().table.find({ host, path, method: request.method, header })
       if (Own.takes(path, found)) return undefined
       const route = found ?? Route.none
-      const exchange = new WebExchange(request, url, server.requestIP(request)?.address, gateway)
-      waitAsLong(server, exchange, route)
-      if (headers.get("upgrade")?.toLowerCase() === "websocket") {
+      const exchange = new WebExchange(request, fields, url, server.requestIP(request)?.address, gateway)
+      if (upgrade?.toLowerCase() === "websocket") {
         return WebSocketWeb.forward(gateway, route, exchange, server, (call, answer) =>
           respond(call, exchange, call.route, answer)
         )
       }
+      const isPatient = waitsLong(exchange, route)
+      if (isPatient) server.timeout(request, 0)
       return new Promise((resolve) => {
         const call: Call<WebHead> = new Call(gateway, route, exchange, (answer) => {
           // The constructor may answer before `call` is there.
-          queueMicrotask(() => resolve(respond(call, exchange, call.route, answer)))
+          queueMicrotask(() => {
+            if (isPatient) server.timeout(request, idleSeconds)
+            resolve(respond(call, exchange, call.route, answer))
+          })
         })
       })
     }

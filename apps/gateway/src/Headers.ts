@@ -4,7 +4,7 @@ import type { Onward } from "./Exchange.ts"
  * Headers that concern one connection alone and are not passed on (RFC 9110, section 7.6.1, and `Keep-Alive` and
  * `Proxy-Connection`, which are older than it); those that `Connection` names are added to them.
  */
-const hopByHop = [
+const isHopByHop: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
   "proxy-authenticate",
@@ -14,9 +14,7 @@ const hopByHop = [
   "trailer",
   "transfer-encoding",
   "upgrade"
-] as const
-
-const isHopByHop: ReadonlySet<string> = new Set(hopByHop)
+])
 
 /** The names in a `Connection` header that are no mere connection options. */
 export const namedBy = (connection: string | null | undefined): ReadonlyArray<string> =>
@@ -31,27 +29,51 @@ export const namedBy = (connection: string | null | undefined): ReadonlyArray<st
 /** What the gateway itself goes by cannot be named away by a client. */
 const kept = new Set(["host", "content-length", "content-type", "authorization", "cookie", "x-request-id"])
 
-/** Removes hop-by-hop headers in place, touching only those that are there: each change of a native `Headers` costs. */
-export const removeHopByHop = (headers: Headers) => {
-  const connection = headers.get("connection")
-  if (connection !== null) {
-    for (const name of namedBy(connection)) headers.delete(name)
-    headers.delete("connection")
-  }
-  for (const name of hopByHop) if (headers.has(name)) headers.delete(name)
+/** What the gateway goes by in an answer's headers, and which of them are not passed on. */
+export interface Inspected {
+  readonly contentLength: string | undefined
+  readonly contentType: string | undefined
+  readonly retryAfter: string | undefined
+  readonly hopByHop: ReadonlyArray<string>
 }
 
-/** The same for the headers of Node, whose names are in lower case: gives a copy without them. */
-export const withoutHopByHop = (
-  headers: Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
-): Record<string, string | Array<string>> => {
-  const connection = headers.connection
-  const named = new Set(namedBy(typeof connection === "string" ? connection : undefined))
-  const passed: Record<string, string | Array<string>> = {}
+const none: ReadonlyArray<string> = []
+
+/** Looks at all headers in one go: each question to a native `Headers` costs as much as a hundred lines of JavaScript. */
+export const inspect = (headers: Headers): Inspected => {
+  let contentLength: string | undefined
+  let contentType: string | undefined
+  let retryAfter: string | undefined
+  let connection: string | undefined
+  let found: Array<string> | undefined
+  headers.forEach((value, name) => {
+    if (name === "content-length") contentLength = value
+    else if (name === "content-type") contentType = value
+    else if (name === "retry-after") retryAfter = value
+    else if (isHopByHop.has(name)) {
+      if (name === "connection") connection = value
+      found = found === undefined ? [name] : [...found, name]
+    }
+  })
+  return {
+    contentLength,
+    contentType,
+    retryAfter,
+    hopByHop: found === undefined ? none : [...namedBy(connection), ...found]
+  }
+}
+
+/** The same for headers as a record by names in lower case: gives a copy without them. */
+export const withoutHopByHop = <V extends string | Array<string>>(
+  headers: Readonly<Record<string, V | undefined>>
+): Record<string, V> => {
+  const { connection } = headers
+  const named = namedBy(typeof connection === "string" ? connection : undefined)
+  const passed: Record<string, V> = {}
   for (const name in headers) {
     const value = headers[name]
-    if (value === undefined || isHopByHop.has(name) || named.has(name)) continue
-    passed[name] = typeof value === "string" ? value : [...value]
+    if (value === undefined || isHopByHop.has(name) || named.includes(name)) continue
+    passed[name] = value
   }
   return passed
 }
@@ -110,9 +132,16 @@ export const remainingHeader = "x-request-timeout-ms"
 
 export const remaining = ({ remainingMillis }: Onward) => String(Math.max(0, Math.floor(remainingMillis)))
 
+const hundredths = (millis: number) => {
+  const all = Math.max(0, Math.round(millis * 100))
+  const whole = Math.floor(all / 100)
+  const rest = all - whole * 100
+  return `${whole}.${rest < 10 ? "0" : ""}${rest}`
+}
+
 /** `Server-Timing` (https://www.w3.org/TR/server-timing/): the gateway's own time and the upstream's, in milliseconds. */
 export const serverTiming = (totalMillis: number, upstreamMillis: number) =>
-  `gateway;dur=${Math.max(0, totalMillis - upstreamMillis).toFixed(2)}, upstream;dur=${upstreamMillis.toFixed(2)}`
+  `gateway;dur=${hundredths(totalMillis - upstreamMillis)}, upstream;dur=${hundredths(upstreamMillis)}`
 
 export const isEventStream = (contentType: string | null | undefined) =>
   contentType?.startsWith("text/event-stream") === true

@@ -42,7 +42,7 @@ export const format = (gateway: Gateway["Service"], now: number): string => {
   const causes = family(
     "opsbuddy_gateway_refusals_total",
     "counter",
-    "requests that the gateway answered itself, by cause"
+    "requests that were refused or broken off, by cause"
   )
   for (const { config, metrics } of routes) {
     for (const [cause, count] of metrics.causes) causes({ route: config.name, cause }, count)

@@ -97,11 +97,8 @@ const protocolsOf = (headers: Headers) =>
 /** Opens the upstream's side, and ends when it is open. */
 const connect = (exchange: WebExchange, protocols: ReadonlyArray<string>, target: Target, onward: Onward) =>
   new Promise<Upstream>((resolve, reject) => {
-    // A copy, because the client's own handshake is still to be answered.
-    const prepared = new Headers(exchange.request.headers)
-    exchange.prepare(prepared, onward)
-    for (const name of handshake) prepared.delete(name)
-    const headers = Object.fromEntries(prepared)
+    const headers = exchange.prepare(onward)
+    for (const name of handshake) delete headers[name]
     const url = target.id.replace(/^http/, "ws") + upstreamUrl(exchange.url, onward.route.config)
     const options: Bun.WebSocketOptions = { headers, protocols: [...protocols] }
     // Bun takes options where the types of browsers, which are here too, know protocols alone.
@@ -136,6 +133,7 @@ export const forward = (
   const opening = Object.create(exchange, {
     isWebSocket: { value: true },
     // What is made of an object does not reach its private members.
+    header: { value: (name: string) => exchange.header(name) },
     watch: { value: (gone: () => void) => exchange.watch(gone) },
     abort: { value: () => upstream?.close() },
     discard: { value: () => upstream?.close() },
@@ -147,7 +145,8 @@ export const forward = (
           bytes: undefined,
           isOpenEnded: true,
           retryAfterMillis: undefined,
-          response: new Response(null)
+          response: new Response(null),
+          hopByHop: []
         }
       }
     }

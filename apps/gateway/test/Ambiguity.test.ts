@@ -158,6 +158,24 @@ layer(Setup.layer, { excludeTestServices: true })("A path", (it) => {
     )
   }
 
+  for (const [target, onBun] of [
+    ["/x/../admin/y", "/admin/y"],
+    ["/x/%2e%2e/admin/y", "/admin/y"],
+    ["/x\\..\\admin\\y", "/admin/y"],
+    ["/admin/y#z", undefined],
+    ["/x/%2e%2e%2fadmin", undefined],
+    ["/admin%00", undefined]
+  ] as const) {
+    it.effect(`is resolved by Bun before it is matched, and refused on Node: ${target}`, () =>
+      Effect.gen(function* () {
+        const { answer, guarded, open } = yield* asked(target)
+        const expected = typeof Bun === "undefined" ? undefined : onBun
+        assert.deepStrictEqual([open, guarded], [[], expected === undefined ? [] : [expected]])
+        if (expected === undefined) assert.strictEqual(refusedAs(answer), "400 ambiguous-path")
+      })
+    )
+  }
+
   it.effect("that is refused says so under the request's id", () =>
     Effect.gen(function* () {
       const { answer } = yield* asked("/x/%2e%2e%2fadmin")

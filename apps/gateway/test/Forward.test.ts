@@ -555,23 +555,24 @@ layer(Setup.layer, { excludeTestServices: true })("A forwarded answer", (it) => 
     }
   }
 
-  for (const [what, bytes] of [
-    ["of two lengths", "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"],
-    ["of both framings", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"],
-    ["with a control character in a header", "X-Odd: a\u0001b\r\nContent-Length: 1\r\n\r\na"],
-    ["with NUL in a header", "X-Odd: a\0b\r\nContent-Length: 1\r\n\r\na"],
-    ["with a header that has no name", ": b\r\nContent-Length: 1\r\n\r\na"],
-    ["that changes the protocol unasked", "Upgrade: odd\r\nConnection: Upgrade\r\n\r\n"]
+  for (const [what, bytes, onBun, onNode] of [
+    ["of two lengths", "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", 502, 502],
+    ["of both framings", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", 200, 502],
+    ["with a control character in a header", "X-Odd: a\u0001b\r\nContent-Length: 1\r\n\r\na", 502, 502],
+    ["with NUL in a header", "X-Odd: a\0b\r\nContent-Length: 1\r\n\r\na", 502, 502],
+    ["with a header that has no name", ": b\r\nContent-Length: 1\r\n\r\na", 502, 502],
+    ["that changes the protocol unasked", "Upgrade: odd\r\nConnection: Upgrade\r\n\r\n", 502, 502]
   ] as const) {
-    it.effect(`${what} is refused, or is one that every client reads alike, and the gateway goes on`, () =>
+    it.effect(`${what} is refused, or passed on with one framing, and the gateway goes on`, () =>
       Effect.gen(function* () {
         const { port, upstream } = yield* Setup
         const line = bytes.startsWith("Upgrade") ? "HTTP/1.1 101 Switching Protocols" : "HTTP/1.1 200 OK"
         const { answer } = yield* exchange((request) => request.socket.end(`${line}\r\n${bytes}`), "/shop", {
           method: "POST"
         })
+        assert.strictEqual(answer.status, typeof Bun === "undefined" ? onNode : onBun)
         if (answer.status === 502) assert.strictEqual(causeOf(answer), "upstream-reset")
-        else assert.strictEqual(answer.status, 200)
+        else assert.deepStrictEqual([answer.body.toString(), answer.complete], ["a", true])
         const framings = values(answer.head, "content-length").length + values(answer.head, "transfer-encoding").length
         assert.strictEqual(framings, 1)
         upstream.become(Upstream.echo)

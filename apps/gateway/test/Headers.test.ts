@@ -24,7 +24,7 @@ describe("Hop-by-hop headers", () => {
       const fields = Object.fromEntries(names.map((name) => [name, "1"]))
       const all = named.length === 0 ? fields : { ...fields, connection: named.join(", ") }
       const web = new globalThis.Headers(all)
-      Headers.removeHopByHop(web)
+      for (const name of Headers.inspect(web).hopByHop) web.delete(name)
       const node = Headers.withoutHopByHop(all)
       const kept = Object.keys(fields).filter((name) => ["x-a", "x-b", "accept"].includes(name))
       const expected = kept.filter((name) => !named.some((other) => other === name)).sort()

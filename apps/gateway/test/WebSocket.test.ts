@@ -387,6 +387,21 @@ describe("A slow end of a WebSocket", () => {
   }
 })
 
+describe("A message of more than 16 MiB", () => {
+  it.live("passes on Node, and ends the connection on Bun", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* pair()
+      client.send(WebSocket.binary, Buffer.alloc(17 * 1024 * 1024, 1))
+      if (onBun) return yield* inTime(client.ended)
+      yield* Gateway.eventually(
+        Effect.sync(() => server.socket.bytesRead),
+        (bytes) => bytes > 17 * 1024 * 1024,
+        "10 seconds"
+      )
+    })
+  )
+})
+
 describe("A WebSocket between a server and a client of ws", () => {
   it.live("talks, with compression where both have it", () =>
     Effect.gen(function* () {

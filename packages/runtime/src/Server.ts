@@ -53,7 +53,7 @@ type Request = HttpServerRequest.HttpServerRequest | Scope.Scope
 type App = Effect.Effect<HttpServerResponse.HttpServerResponse, unknown, Request>
 
 /** Seconds without traffic after which a connection is closed; longer than the heartbeat of streams (15 s). */
-const idleSeconds = 60
+export const idleSeconds = 60
 
 const serveBun = Effect.fnUntraced(function* (app: App, options: ServerOptions) {
   // Without it requests run with effect's defaults: its own logger, and every level.
