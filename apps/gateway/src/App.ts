@@ -22,32 +22,36 @@ import { Requests } from "./RequestLog.ts"
 import { usualConfigFile, variables } from "./Settings.ts"
 import * as UpstreamHealth from "./UpstreamHealth.ts"
 
-const probe = Layer.effect(
-  HealthProbe,
-  Effect.gen(function* () {
-    const gateway = yield* Gateway
-    const sql = yield* SqlClient.SqlClient
-    const upstreams = () => [...gateway.running().upstreams.values()]
-    return HealthProbe.of({
-      database: sql`SELECT 1`.pipe(
-        Effect.as("healthy" as const),
-        Effect.catch((error) =>
-          // Without it requests go on as before, and operators cannot act.
-          Effect.as(Effect.logError("audit store does not answer", { reason: error.message }), "degraded" as const)
-        )
-      ),
-      services: Effect.sync(() => upstreams().map(UpstreamHealth.summary)),
-      upstreams: Effect.map(Clock.currentTimeMillis, (now) => upstreams().map((upstream) => upstream.status(now))),
-      counters: Effect.sync(() => ({
-        ...gateway.records.counters(),
-        requestsRemembered: gateway.requests.size().requests,
-        revision: gateway.running().revision,
-        rateLimitStoreGone: gateway.limits.status().gone ? 1 : 0
-      })),
-      metrics: Effect.map(Clock.currentTimeMillis, (now) => Metrics.format(gateway, now))
+const probe = (location: string) =>
+  Layer.effect(
+    HealthProbe,
+    Effect.gen(function* () {
+      const gateway = yield* Gateway
+      const sql = yield* SqlClient.SqlClient
+      const size = sql<{ readonly bytes: number }>`SELECT page_count * page_size AS bytes
+      FROM pragma_page_count(), pragma_page_size()`
+      const upstreams = () => [...gateway.running().upstreams.values()]
+      return HealthProbe.of({
+        database: sql`SELECT 1`.pipe(
+          Effect.as("healthy" as const),
+          Effect.catch((error) =>
+            // Without it requests go on as before, and operators cannot act.
+            Effect.as(Effect.logError("audit store does not answer", { reason: error.message }), "degraded" as const)
+          )
+        ),
+        storage: Effect.orDie(Effect.map(size, ([row]) => ({ kind: "sqlite", location, bytes: row?.bytes ?? 0 }))),
+        services: Effect.sync(() => upstreams().map(UpstreamHealth.summary)),
+        upstreams: Effect.map(Clock.currentTimeMillis, (now) => upstreams().map((upstream) => upstream.status(now))),
+        counters: Effect.sync(() => ({
+          ...gateway.records.counters(),
+          requestsRemembered: gateway.requests.size().requests,
+          revision: gateway.running().revision,
+          rateLimitStoreGone: gateway.limits.status().gone ? 1 : 0
+        })),
+        metrics: Effect.map(Clock.currentTimeMillis, (now) => Metrics.format(gateway, now))
+      })
     })
-  })
-)
+  )
 
 /** Bodies are handed over in the form that the runtime has them in. */
 const front = Layer.effectDiscard(
@@ -73,7 +77,7 @@ export interface Options {
 
 /** The gateway over any configuration. */
 export const layer = ({ accountBytes, analyticsUrl, database, source }: Options) =>
-  Layer.mergeAll(GatewayHandlers, probe, front).pipe(
+  Layer.mergeAll(GatewayHandlers, probe(database), front).pipe(
     Layer.provide([Operations.layer, Reload.Reload.layer(source)]),
     Layer.provide(Layer.unwrap(Effect.map(Reload.load(source), Gateway.layer))),
     Layer.provide([Events.layer, Requests.layer(mostAccounts, accountBytes), RecordSender.layer(analyticsUrl)]),
