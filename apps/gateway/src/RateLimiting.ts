@@ -1,4 +1,3 @@
-import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import * as RateLimits from "@opsbuddy/resilience/RateLimit"
 import { Context, Effect, Exit, Layer, References, Schedule, Scope } from "effect"
 import { RateLimiter } from "effect/persistence"
@@ -11,6 +10,8 @@ const notConnected = new RateLimiter.RateLimiterError({
 
 /** A limiter over Redis that can be used at once, and fails until a connection is made; Redis may well start later than we. */
 const overRedis = Effect.fnUntraced(function* (url: string) {
+  // Here, because the client costs a quarter of a second of each start, and few have a Redis.
+  const NodeRedis = yield* Effect.promise(() => import("@effect/platform-node/NodeRedis"))
   let limiter: RateLimiter.RateLimiter | undefined
   const layer = RateLimiter.layer.pipe(
     Layer.provide(RateLimiter.layerStoreRedis({ prefix: "opsbuddy:limit:" })),
