@@ -6,9 +6,7 @@ import { Effect, type Scope } from "effect"
 import { type Answer, Call } from "./Call.ts"
 import * as Cors from "./Cors.ts"
 import { AttemptFailed, type Exchange, type Head, type Onward } from "./Exchange.ts"
-import { upstreamUrl } from "./ForwardWeb.ts"
 import { Gateway } from "./Gateway.ts"
-import type { HeaderChanges } from "./GatewayConfig.ts"
 import * as Headers from "./Headers.ts"
 import * as Own from "./Own.ts"
 import { render } from "./Refusal.ts"
@@ -17,6 +15,7 @@ import * as Route from "./Route.ts"
 import * as SecurityHeaders from "./SecurityHeaders.ts"
 import type { Target } from "./Target.ts"
 import * as TrustedProxies from "./TrustedProxies.ts"
+import { upstreamUrl } from "./UpstreamUrl.ts"
 import * as WebSocketNode from "./WebSocketNode.ts"
 
 type NodeHeaders = Record<string, string | Array<string>>
@@ -51,11 +50,6 @@ export const failed = (cause: unknown) => {
 const length = (value: string | undefined) => (value === undefined ? undefined : Number(value))
 
 const one = (value: string | ReadonlyArray<string> | undefined) => (typeof value === "string" ? value : value?.[0])
-
-const change = (headers: NodeHeaders, { remove, set }: HeaderChanges) => {
-  for (const name of remove) delete headers[name]
-  for (const [name, value] of set) headers[name] = value
-}
 
 const hasBody = (request: IncomingMessage) =>
   request.headers["transfer-encoding"] !== undefined || (length(request.headers["content-length"]) ?? 0) > 0
@@ -116,16 +110,9 @@ export class NodeExchange implements Exchange<NodeHead> {
 
   prepare(onward: Onward): NodeHeaders {
     const headers = Headers.withoutHopByHop(this.request.headers)
-    for (const name of Headers.dropped) delete headers[name]
-    Headers.setForwarded(
-      (name, value) => {
-        headers[name] = value
-      },
-      { header: (name) => this.header(name), host: this.host, isTrusted: this.#isTrusted, peer: this.#peer }
-    )
-    headers[requestIdHeader] = this.requestId
-    headers[Headers.remainingHeader] = Headers.remaining(onward)
-    change(headers, onward.route.config.requestHeaders)
+    const { host, requestId } = this
+    const header = (name: string) => this.header(name)
+    Headers.forUpstream(headers, { header, host, isTrusted: this.#isTrusted, peer: this.#peer }, requestId, onward)
     return headers
   }
 
@@ -291,7 +278,7 @@ export const upstreamHeaders = (call: Call<NodeHead>, exchange: NodeExchange, he
     "server-timing": before === undefined ? timing : `${[before].flat().join(", ")}, ${timing}`
   }
   if (call.route.config.cors !== undefined) for (const name of Cors.replaced) delete headers[name]
-  change(headers, call.route.config.responseHeaders)
+  Headers.change(headers, call.route.config.responseHeaders)
   return withCallHeaders(headers, call)
 }
 

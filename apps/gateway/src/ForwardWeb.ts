@@ -12,10 +12,11 @@ import * as Own from "./Own.ts"
 import { render } from "./Refusal.ts"
 import { retryAfterMillis } from "./RetryAfter.ts"
 import * as Route from "./Route.ts"
-import * as RouteTable from "./RouteTable.ts"
+import type * as RouteTable from "./RouteTable.ts"
 import * as SecurityHeaders from "./SecurityHeaders.ts"
 import type { Target } from "./Target.ts"
 import * as TrustedProxies from "./TrustedProxies.ts"
+import { upstreamUrl } from "./UpstreamUrl.ts"
 import * as WebSocketWeb from "./WebSocketWeb.ts"
 
 /** An upstream's answer whose body is still on its way. */
@@ -54,21 +55,6 @@ const change = (headers: globalThis.Headers, { remove, set }: HeaderChanges) => 
   for (const [name, value] of set) headers.set(name, value)
 }
 
-const normal = (url: string) => {
-  const query = url.indexOf("?")
-  return query === -1 ? RouteTable.comparable(url) : RouteTable.comparable(url.slice(0, query)) + url.slice(query)
-}
-
-/** The path and query for the upstream, where the route puts another prefix in the place of its own. */
-export const upstreamUrl = (url: string, { path, replacePrefix }: Route.Route["config"]) => {
-  if (replacePrefix === undefined) return url
-  // A path that is written in another way than the route's is cut where it is the same.
-  const same = url.startsWith(path) ? url : normal(url)
-  const rest = same.slice(path.endsWith("/") ? path.length - 1 : path.length)
-  const joined = `${replacePrefix.endsWith("/") ? replacePrefix.slice(0, -1) : replacePrefix}${rest}`
-  return joined.startsWith("/") ? joined : `/${joined}`
-}
-
 /** Headers by name in lower case. */
 type Fields = Record<string, string>
 
@@ -79,11 +65,6 @@ const fieldsOf = (headers: globalThis.Headers): Readonly<Fields> => {
     fields[name] = value
   })
   return fields
-}
-
-const changeFields = (fields: Fields, { remove, set }: HeaderChanges) => {
-  for (const name of remove) delete fields[name]
-  for (const [name, value] of set) fields[name] = value
 }
 
 /** One request of Bun's server. */
@@ -142,16 +123,9 @@ export class WebExchange implements Exchange<WebHead> {
   /** The client's headers as the upstream gets them. */
   prepare(onward: Onward): Fields {
     const headers = Headers.withoutHopByHop(this.#fields)
-    for (const name of Headers.dropped) delete headers[name]
-    Headers.setForwarded(
-      (name, value) => {
-        headers[name] = value
-      },
-      { header: (name) => headers[name], host: this.host, isTrusted: this.#isTrusted, peer: this.#peer }
-    )
-    headers[requestIdHeader] = this.requestId
-    headers[Headers.remainingHeader] = Headers.remaining(onward)
-    changeFields(headers, onward.route.config.requestHeaders)
+    const { host, requestId } = this
+    const header = (name: string) => headers[name]
+    Headers.forUpstream(headers, { header, host, isTrusted: this.#isTrusted, peer: this.#peer }, requestId, onward)
     return headers
   }
 

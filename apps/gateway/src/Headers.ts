@@ -1,4 +1,6 @@
+import { requestIdHeader } from "@opsbuddy/runtime/RequestContext"
 import type { Onward } from "./Exchange.ts"
+import type { HeaderChanges } from "./GatewayConfig.ts"
 
 /**
  * Headers that concern one connection alone and are not passed on (RFC 9110, section 7.6.1, and `Keep-Alive` and
@@ -125,12 +127,34 @@ export const setForwarded = (set: (name: string, value: string) => void, origin:
  * Headers of a client that end here: the host, which is the upstream's, and `Expect`, which the server in front of us has
  * answered.
  */
-export const dropped = ["host", "expect"] as const
+const dropped = ["host", "expect"] as const
 
 /** Milliseconds that the upstream has left to begin its answer; what comes later goes to nobody. */
-export const remainingHeader = "x-request-timeout-ms"
+const remainingHeader = "x-request-timeout-ms"
 
-export const remaining = ({ remainingMillis }: Onward) => String(Math.max(0, Math.floor(remainingMillis)))
+const remaining = ({ remainingMillis }: Onward) => String(Math.max(0, Math.floor(remainingMillis)))
+
+/** What the configuration adds to a record of headers by names in lower case, and takes from it. */
+export const change = (headers: Record<string, string | Array<string>>, { remove, set }: HeaderChanges) => {
+  for (const name of remove) delete headers[name]
+  for (const [name, value] of set) headers[name] = value
+}
+
+/** Makes of a client's headers, a copy without those of its own connection, what the upstream gets. */
+export const forUpstream = (
+  headers: Record<string, string | Array<string>>,
+  origin: Origin,
+  requestId: string,
+  onward: Onward
+) => {
+  for (const name of dropped) delete headers[name]
+  setForwarded((name, value) => {
+    headers[name] = value
+  }, origin)
+  headers[requestIdHeader] = requestId
+  headers[remainingHeader] = remaining(onward)
+  change(headers, onward.route.config.requestHeaders)
+}
 
 const hundredths = (millis: number) => {
   const all = Math.max(0, Math.round(millis * 100))

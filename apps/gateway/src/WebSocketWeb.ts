@@ -2,11 +2,12 @@ import { requestIdHeader } from "@opsbuddy/runtime/RequestContext"
 import type { ServerWebSocket, WebSocketHandler } from "bun"
 import { type Answer, Call } from "./Call.ts"
 import { AttemptFailed, type Onward } from "./Exchange.ts"
-import { upstreamUrl, type WebExchange, type WebHead } from "./ForwardWeb.ts"
+import type { WebExchange, WebHead } from "./ForwardWeb.ts"
 import type { Gateway } from "./Gateway.ts"
 import type { Route } from "./Route.ts"
 import type { MethodMismatch } from "./RouteTable.ts"
 import type { Target } from "./Target.ts"
+import { upstreamUrl } from "./UpstreamUrl.ts"
 
 /** A message that came before the client's side was open. */
 type Message = string | ArrayBuffer
