@@ -10,10 +10,9 @@ import { Clock, Effect, FileSystem, Layer, Ref } from "effect"
 import { SqlClient } from "effect/sql"
 import * as BuiltIn from "./config/BuiltIn.ts"
 import { Events } from "./Events.ts"
-import * as ForwardNode from "./ForwardNode.ts"
-import * as ForwardWeb from "./ForwardWeb.ts"
 import { Gateway } from "./Gateway.ts"
 import { GatewayHandlers } from "./GatewayHandlers.ts"
+import * as GatewayServer from "./GatewayServer.ts"
 import * as Metrics from "./Metrics.ts"
 import { Operations } from "./Operations.ts"
 import { RecordSender } from "./RecordSender.ts"
@@ -53,13 +52,9 @@ const probe = (location: string) =>
     })
   )
 
-/** Bodies are handed over in the form that the runtime has them in. */
 const front = Layer.effectDiscard(
   Effect.gen(function* () {
-    const front = yield* ServerFront
-    yield* typeof Bun === "undefined"
-      ? Effect.flatMap(ForwardNode.make, (node) => Ref.set(front, { node }))
-      : Effect.flatMap(ForwardWeb.make, (web) => Ref.set(front, { web }))
+    yield* Ref.set(yield* ServerFront, yield* GatewayServer.make)
   })
 )
 

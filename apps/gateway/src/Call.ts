@@ -6,7 +6,7 @@ import { Cause, Duration, Effect, Exit, type Fiber } from "effect"
 import { Account, type Attempt } from "./Account.ts"
 import * as AccountText from "./AccountText.ts"
 import * as Cors from "./Cors.ts"
-import { AttemptFailed, type Exchange, type Head } from "./Exchange.ts"
+import type { AttemptFailed, Attempts, Exchange, Head } from "./Exchange.ts"
 import type { Gateway } from "./Gateway.ts"
 import type { RouteLimitConfig } from "./GatewayConfig.ts"
 import * as Key from "./Key.ts"
@@ -22,13 +22,14 @@ import type { Waiting } from "./Ticker.ts"
 import type { Upstream } from "./Upstream.ts"
 
 /** What the client gets. `headers` of the call are added to whatever is sent. */
-export type Answer<H extends Head> =
-  | { readonly _tag: "Head"; readonly head: H }
+export type Answer =
+  /** The upstream's, which the exchange has. */
+  | { readonly _tag: "Upstream" }
   | { readonly _tag: "Refusal"; readonly refusal: Refusal.Refusal }
   /** An answer of the gateway's that is no refusal: a redirect, or a CORS preflight. */
   | { readonly _tag: "Local"; readonly status: number; readonly headers: ReadonlyArray<readonly [string, string]> }
-  /** Nobody is there any more to be answered. */
-  | { readonly _tag: "Gone" }
+
+const passedOn: Answer = { _tag: "Upstream" }
 
 /** Answers that say that the server in front of the upstream, or the upstream itself, cannot serve at the moment. */
 export const isFailure = (status: number) => status === 502 || status === 503 || status === 504
@@ -42,12 +43,6 @@ const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"])
  */
 const retryCredit = 100
 
-/**
- * Whether the client is still there is looked at from this many milliseconds on: on Bun that costs as much as a third of a
- * whole request, and most are answered sooner.
- */
-const watchAfter = 50
-
 /** Path and query have at most this many bytes, whatever the runtime's parser would take. */
 export const maxUrl = 8192
 
@@ -58,46 +53,43 @@ const clientClosed = { status: 499, cause: "client-closed" }
  * One request on its way through the policies of its route and upstream, from the outside in: rate limit, concurrency, circuit
  * breaker, deadline, retry. It is a plain state machine, because it is what every request costs: a request that meets no
  * obstacle runs through it without a fiber. What waits (the shared rate limit, the queue, the pause before a retry) is an
- * Effect. `done` is called once.
+ * Effect. `done` is called once, unless the client leaves before.
  */
-export class Call<H extends Head> implements Waiting {
+export class Call implements Attempts, Waiting {
   readonly account: Account
   /** Headers that the answer gets, whoever makes it. */
   readonly headers: Array<readonly [name: string, value: string]> = []
   readonly #gateway: Gateway["Service"]
-  readonly #exchange: Exchange<H>
+  readonly #exchange: Exchange
   readonly #route: Route.Route
-  readonly #done: (answer: Answer<H>) => void
+  readonly #done: (answer: Answer) => void
   readonly #tried: Array<Target> = []
   #permit: Permit | undefined
   #holdsPlace = false
   #attempt: Attempt | undefined
-  /** When the attempt is looked after next, and when its time is up, in milliseconds of the monotonic clock. */
+  /** When the attempt's time is up, in milliseconds of the monotonic clock. */
   dueAt = 0
   slot = -1
-  #timeoutAt = 0
   #fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** It has its answer, or needs none any more. */
   #isAnswered = false
-  #isWatching = false
   #isComplete = false
 
   constructor(
     gateway: Gateway["Service"],
     found: Route.Route | RouteTable.MethodMismatch,
-    exchange: Exchange<H>,
-    done: (answer: Answer<H>) => void
+    exchange: Exchange,
+    done: (answer: Answer) => void
   ) {
     this.#gateway = gateway
     this.#exchange = exchange
     this.#route = found instanceof RouteTable.MethodMismatch ? Route.none : found
     this.#done = done
     this.account = new Account(exchange, this.#route)
-    try {
-      this.#start(found)
-    } catch (error) {
-      this.#defect(error)
-    }
+  }
+
+  start(found: Route.Route | RouteTable.MethodMismatch) {
+    this.#safely(() => this.#start(found))
   }
 
   get route() {
@@ -111,7 +103,6 @@ export class Call<H extends Head> implements Waiting {
     this.#permit?.end({ _tag: "Ignored" }, Date.now())
     if (this.#attempt !== undefined) this.#endAttempt(this.#attempt, clientClosed.cause)
     this.#answered(clientClosed.status, clientClosed.cause, undefined)
-    this.#done({ _tag: "Gone" })
     this.#complete()
   }
 
@@ -156,8 +147,9 @@ export class Call<H extends Head> implements Waiting {
     }
     if (found === Route.none) return new NoRoute({ detail: `nothing is served at ${path}` })
     if (RouteTable.isAmbiguous(path)) return Refusal.ambiguousPath()
-    const upgrade = this.#exchange.header("upgrade")
-    return this.#exchange.isWebSocket || upgrade === undefined || upgrade.toLowerCase() === "h2c"
+    const { upgrade } = this.#exchange
+    // HTTP/2 is an offer, and a server that does not take it goes on as if it had not come (RFC 9110, section 7.8).
+    return upgrade === undefined || /^(websocket|h2c)$/i.test(upgrade)
       ? undefined
       : new UpgradeNotSupported({ detail: `a change to ${upgrade} ends at the gateway` })
   }
@@ -238,19 +230,24 @@ export class Call<H extends Head> implements Waiting {
     const { attempt: limit, upload } = this.#route.timeouts
     const remaining = this.#remaining()
     const own = this.#exchange.hasBody ? upload : limit
-    const now = performance.now()
-    this.#timeoutAt = now + Math.min(own, remaining)
-    this.dueAt = this.#isWatching ? this.#timeoutAt : Math.min(this.#timeoutAt, now + watchAfter)
+    this.dueAt = performance.now() + Math.min(own, remaining)
     this.#gateway.ticker.add(this)
-    this.#exchange.send(target, { route: this.#route, remainingMillis: remaining }).then(
-      (head) => (this.#attempt === attempt ? this.#headCame(upstream, attempt, head) : this.#exchange.discard(head)),
-      (error) => this.#attempt === attempt && this.#failed(upstream, attempt, error)
-    )
-    // An upload that its client breaks off is no failure of the upstream.
-    if (this.#exchange.hasBody) this.#watch()
+    this.#exchange.send(attempt, { route: this.#route, remainingMillis: remaining }, this)
   }
 
-  #headCame(upstream: Upstream, attempt: Attempt, head: H) {
+  answered(attempt: Attempt, head: Head) {
+    const { upstream } = this.#route
+    if (this.#attempt !== attempt || upstream === undefined) return
+    this.#safely(() => this.#headCame(upstream, attempt, head))
+  }
+
+  failed(attempt: Attempt, error: AttemptFailed) {
+    const { upstream } = this.#route
+    if (this.#attempt !== attempt || upstream === undefined) return
+    this.#safely(() => this.#attemptFailed(upstream, attempt, error))
+  }
+
+  #headCame(upstream: Upstream, attempt: Attempt, head: Head) {
     this.#endAttempt(attempt, "answered")
     attempt.status = head.status
     const { target } = attempt
@@ -264,12 +261,11 @@ export class Call<H extends Head> implements Waiting {
     const reason = `status ${head.status} from ${target.id}`
     this.#countFailure(upstream, target, reason)
     const mayRepeat = this.#mayRunTwice() && !this.#exchange.hasBody
-    if (mayRepeat && this.#retryLater(upstream, head.retryAfterMillis)) return this.#exchange.discard(head)
+    if (mayRepeat && this.#retryLater(upstream, head.retryAfterMillis)) return this.#exchange.discard()
     this.#deliver(head, { _tag: "Failure", reason })
   }
 
-  #failed(upstream: Upstream, attempt: Attempt, error: unknown) {
-    if (!(error instanceof AttemptFailed)) return this.#defect(error)
+  #attemptFailed(upstream: Upstream, attempt: Attempt, error: AttemptFailed) {
     this.#endAttempt(attempt, error.reason, error.message)
     const refusal = Refusal.attemptFailed(upstream, attempt.target, error, this.#route.config.maxBody)
     if (error.reason !== "connect-failed" && error.reason !== "upstream-reset") {
@@ -288,14 +284,11 @@ export class Call<H extends Head> implements Waiting {
     this.#refuse(refusal)
   }
 
-  /** The attempt takes long, or too long. */
-  due(now: number) {
-    if (now < this.#timeoutAt) {
-      this.dueAt = this.#timeoutAt
-      return this.#watch()
-    }
+  /** The attempt takes too long. */
+  due() {
     const { upstream } = this.#route
-    if (upstream !== undefined && this.#attempt !== undefined) this.#timedOut(upstream, this.#attempt)
+    const attempt = this.#attempt
+    if (upstream !== undefined && attempt !== undefined) this.#safely(() => this.#timedOut(upstream, attempt))
   }
 
   #timedOut(upstream: Upstream, attempt: Attempt) {
@@ -367,23 +360,20 @@ export class Call<H extends Head> implements Waiting {
   #run<A, E>(effect: Effect.Effect<A, E>, next: (exit: Exit.Exit<A, E>) => void) {
     const fiber = this.#gateway.run(effect)
     this.#fiber = fiber
-    if (fiber.pollUnsafe() === undefined) this.#watch()
     fiber.addObserver((exit) => {
       // Given up: it may well end in the middle of `#cancel`.
       if (this.#fiber !== fiber) return
       this.#fiber = undefined
-      try {
-        next(exit)
-      } catch (error) {
-        this.#defect(error)
-      }
+      this.#safely(() => next(exit))
     })
   }
 
-  #watch() {
-    if (this.#isWatching || this.#isAnswered) return
-    this.#isWatching = true
-    this.#exchange.watch(() => this.clientGone())
+  #safely(go: () => void) {
+    try {
+      go()
+    } catch (error) {
+      this.#defect(error)
+    }
   }
 
   #cancel() {
@@ -394,14 +384,14 @@ export class Call<H extends Head> implements Waiting {
     if (this.#attempt !== undefined) this.#exchange.abort()
   }
 
-  #deliver(head: H, outcome: Parameters<Permit["end"]>[0]) {
+  #deliver(head: Head, outcome: Parameters<Permit["end"]>[0]) {
     this.#permit?.end(outcome, Date.now())
     this.#answered(head.status, undefined, undefined)
     this.account.by = "upstream"
     this.account.responseBytes = head.bytes
     // What may stay open for days is no work in progress: it would use up the places of what is.
     if (head.isOpenEnded) this.#leavePlace()
-    this.#done({ _tag: "Head", head })
+    this.#done(passedOn)
   }
 
   #local(status: number, headers: ReadonlyArray<readonly [string, string]>) {

@@ -1,6 +1,6 @@
 import type { RequestId } from "@opsbuddy/contract/Problems"
+import type { Attempt } from "./Account.ts"
 import type { Route } from "./Route.ts"
-import type { Target } from "./Target.ts"
 
 /** The head of an upstream's answer; its body follows by itself, from the upstream's socket to the client's. */
 export interface Head {
@@ -20,42 +20,55 @@ export interface Onward {
   readonly remainingMillis: number
 }
 
-/** What is known of a request, in whatever form the runtime has it. */
+/** What is known of a request. */
 export interface Asked {
   readonly requestId: RequestId
   readonly method: string
-  /** Path and query as they came; Bun has resolved dot segments that are not encoded, and encoded what must be. */
+  /** Path and query as they came. */
   readonly url: string
   readonly path: string
   readonly host: string
   readonly client: string | undefined
   readonly traceparent: string | undefined
   readonly hasBody: boolean
+  /** From `Content-Length`. */
   readonly requestBytes: number | undefined
+  /** By its name in lower case. */
   readonly header: (name: string) => string | undefined
-  /** The client asks for a WebSocket, and `send` opens one. */
-  readonly isWebSocket: boolean
+  /** What the client wants to change to, from `Upgrade`. */
+  readonly upgrade: string | undefined
   /** Why the request can be read in more than one way, if it can. */
   readonly ambiguity: string | undefined
 }
 
+/** What hears how an attempt went: once, unless it was ended by `abort` before. */
+export interface Attempts {
+  readonly answered: (attempt: Attempt, head: Head) => void
+  readonly failed: (attempt: Attempt, error: AttemptFailed) => void
+}
+
 /** One request, and how it goes on. */
-export interface Exchange<H extends Head> extends Asked {
-  /** Sends the request to a target, handing its body over, and ends with the answer's head, or fails with `AttemptFailed`. */
-  readonly send: (target: Target, onward: Onward) => Promise<H>
-  /** Calls `gone` when the client leaves, at once if it has left already. Asked for only where there is something to wait for. */
-  readonly watch: (gone: () => void) => void
+export interface Exchange extends Asked {
+  /** Sends the request to the attempt's target, and tells `attempts` of its answer. */
+  readonly send: (attempt: Attempt, onward: Onward, attempts: Attempts) => void
   /** Ends what `send` has begun. */
   readonly abort: () => void
-  /** An answer that will not be passed on. */
-  readonly discard: (head: H) => void
+  /** The answer is not passed on. */
+  readonly discard: () => void
 }
 
 /** Why an attempt ended without an answer's head. */
-export class AttemptFailed extends Error {
-  readonly reason: "connect-failed" | "upstream-reset" | "upgrade-failed" | "body-too-large" | "client-closed"
-  constructor(reason: AttemptFailed["reason"], what: string) {
-    super(what)
+export class AttemptFailed {
+  readonly reason:
+    | "connect-failed"
+    | "upstream-reset"
+    | "upgrade-failed"
+    | "body-too-large"
+    | "malformed-body"
+    | "client-closed"
+  readonly message: string
+  constructor(reason: AttemptFailed["reason"], message: string) {
     this.reason = reason
+    this.message = message
   }
 }

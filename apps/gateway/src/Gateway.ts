@@ -193,7 +193,7 @@ const make = Effect.fnUntraced(function* (initial: Loaded) {
     requests,
     records,
     events,
-    ticker: Ticker.make(),
+    ticker: Ticker.make(10),
     run,
     apply: (loaded, trigger) =>
       Effect.gen(function* () {

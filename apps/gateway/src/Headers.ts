@@ -1,94 +1,36 @@
 import { requestIdHeader } from "@opsbuddy/runtime/RequestContext"
 import type { Onward } from "./Exchange.ts"
 import type { HeaderChanges } from "./GatewayConfig.ts"
+import * as Fields from "./http1/Fields.ts"
 
-/**
- * Headers that concern one connection alone and are not passed on (RFC 9110, section 7.6.1, and `Keep-Alive` and
- * `Proxy-Connection`, which are older than it); those that `Connection` names are added to them.
- */
-const isHopByHop: ReadonlySet<string> = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade"
-])
+/** Lines of a head are text, each with its end. */
+export const line = (name: string, value: string) => `${name}: ${value}\r\n`
 
-/** The names in a `Connection` header that are no mere connection options. */
-export const namedBy = (connection: string | null | undefined): ReadonlyArray<string> =>
-  connection === null || connection === undefined || connection === "keep-alive" || connection === "close"
-    ? []
+/** The names in a `Connection` header that are no mere connection options, in lower case. */
+export const namedBy = (connection: string | undefined): ReadonlyArray<string> =>
+  connection === undefined || connection === "keep-alive" || connection === "close"
+    ? none
     : connection
         .toLowerCase()
         .split(",")
         .map((name) => name.trim())
         .filter((name) => name !== "" && !kept.has(name))
 
-/** What the gateway itself goes by cannot be named away by a client. */
-const kept = new Set(["host", "content-length", "content-type", "authorization", "cookie", "x-request-id"])
-
-/** What the gateway goes by in an answer's headers, and which of them are not passed on. */
-export interface Inspected {
-  readonly contentLength: string | undefined
-  readonly contentType: string | undefined
-  readonly retryAfter: string | undefined
-  readonly hopByHop: ReadonlyArray<string>
-}
-
 const none: ReadonlyArray<string> = []
 
-/** Looks at all headers in one go: each question to a native `Headers` costs as much as a hundred lines of JavaScript. */
-export const inspect = (headers: Headers): Inspected => {
-  let contentLength: string | undefined
-  let contentType: string | undefined
-  let retryAfter: string | undefined
-  let connection: string | undefined
-  let found: Array<string> | undefined
-  headers.forEach((value, name) => {
-    if (name === "content-length") contentLength = value
-    else if (name === "content-type") contentType = value
-    else if (name === "retry-after") retryAfter = value
-    else if (isHopByHop.has(name)) {
-      if (name === "connection") connection = value
-      found = found === undefined ? [name] : [...found, name]
-    }
-  })
-  return {
-    contentLength,
-    contentType,
-    retryAfter,
-    hopByHop: found === undefined ? none : [...namedBy(connection), ...found]
-  }
-}
-
-/** The same for headers as a record by names in lower case: gives a copy without them. */
-export const withoutHopByHop = <V extends string | Array<string>>(
-  headers: Readonly<Record<string, V | undefined>>
-): Record<string, V> => {
-  const { connection } = headers
-  const named = namedBy(typeof connection === "string" ? connection : undefined)
-  const passed: Record<string, V> = {}
-  for (const name in headers) {
-    const value = headers[name]
-    if (value === undefined || isHopByHop.has(name) || named.includes(name)) continue
-    passed[name] = value
-  }
-  return passed
-}
+/** What the gateway itself goes by cannot be named away. */
+const kept = new Set(["host", "content-length", "content-type", "authorization", "cookie", requestIdHeader])
 
 /** What the gateway knows of the client, and what a trusted proxy in front of it has said. */
 export interface Origin {
   /** The other end of the connection. */
   readonly peer: string | undefined
-  /** `Host` as the client sent it. */
+  /** The host as the client sent it. */
   readonly host: string
   /** Whether the peer is a trusted proxy, whose word is passed on. */
   readonly isTrusted: boolean
-  readonly header: (name: string) => string | undefined
+  /** The lines of the request's head. */
+  readonly lines: string
 }
 
 /** An address as a value of `Forwarded` (RFC 7239, section 6). */
@@ -102,59 +44,39 @@ const after = (before: string | undefined, value: string) => (before === undefin
 const simpleHost = /^[\w.-]+$/
 
 /**
- * Sets the headers that tell the next server about the client, in the place of what the client claims of itself; after what a
- * trusted proxy says, so that the chain stays whole. `Via` is RFC 9110, section 7.6.3.
+ * Lines that tell the next server about the client, in the place of what the client claims of itself; after what a trusted proxy
+ * says, so that the chain stays whole. `Via` is RFC 9110, section 7.6.3.
  */
-export const setForwarded = (set: (name: string, value: string) => void, origin: Origin) => {
-  const { header, host, isTrusted, peer = "unknown" } = origin
+export const forwarded = ({ host, isTrusted, lines, peer }: Origin) => {
   const quotedHost = simpleHost.test(host) ? host : JSON.stringify(host)
-  const own = `for=${node(origin.peer)};host=${quotedHost};proto=http`
-  if (isTrusted) {
-    set("x-forwarded-for", after(header("x-forwarded-for"), peer))
-    set("forwarded", after(header("forwarded"), own))
-    if (header("x-forwarded-proto") === undefined) set("x-forwarded-proto", "http")
-    if (header("x-forwarded-host") === undefined) set("x-forwarded-host", host)
-  } else {
-    set("x-forwarded-for", peer)
-    set("forwarded", own)
-    set("x-forwarded-proto", "http")
-    set("x-forwarded-host", host)
-  }
-  set("via", after(isTrusted ? header("via") : undefined, "1.1 opsbuddy"))
+  const own = `for=${node(peer)};host=${quotedHost};proto=http`
+  const said = (name: string) => (isTrusted ? Fields.find(lines, name) : undefined)
+  return (
+    line("X-Forwarded-For", after(said("x-forwarded-for"), peer ?? "unknown")) +
+    line("X-Forwarded-Proto", said("x-forwarded-proto") ?? "http") +
+    line("X-Forwarded-Host", said("x-forwarded-host") ?? host) +
+    line("Forwarded", after(said("forwarded"), own)) +
+    line("Via", after(said("via"), "1.1 opsbuddy"))
+  )
 }
-
-/**
- * Headers of a client that end here: the host, which is the upstream's, and `Expect`, which the server in front of us has
- * answered.
- */
-const dropped = ["host", "expect"] as const
 
 /** Milliseconds that the upstream has left to begin its answer; what comes later goes to nobody. */
-const remainingHeader = "x-request-timeout-ms"
+const remaining = ({ remainingMillis }: Onward) => Math.max(0, Math.floor(remainingMillis))
 
-const remaining = ({ remainingMillis }: Onward) => String(Math.max(0, Math.floor(remainingMillis)))
-
-/** What the configuration adds to a record of headers by names in lower case, and takes from it. */
-export const change = (headers: Record<string, string | Array<string>>, { remove, set }: HeaderChanges) => {
-  for (const name of remove) delete headers[name]
-  for (const [name, value] of set) headers[name] = value
+/** What the configuration adds to lines, and takes from them. */
+export const change = (lines: string, { remove, set }: HeaderChanges) => {
+  if (remove.length === 0 && set.length === 0) return lines
+  let changed = Fields.without(lines, [...remove, ...set.map(([name]) => name)])
+  for (const [name, value] of set) changed += line(name, value)
+  return changed
 }
 
-/** Makes of a client's headers, a copy without those of its own connection, what the upstream gets. */
-export const forUpstream = (
-  headers: Record<string, string | Array<string>>,
-  origin: Origin,
-  requestId: string,
-  onward: Onward
-) => {
-  for (const name of dropped) delete headers[name]
-  setForwarded((name, value) => {
-    headers[name] = value
-  }, origin)
-  headers[requestIdHeader] = requestId
-  headers[remainingHeader] = remaining(onward)
-  change(headers, onward.route.config.requestHeaders)
-}
+/** The lines that an upstream gets: what passes of the client's, after them what the gateway says of the client and the request. */
+export const forUpstream = (passed: string, forwarded: string, host: string, requestId: string, onward: Onward) =>
+  change(
+    `Host: ${host}\r\n${passed}${forwarded}X-Request-Id: ${requestId}\r\nX-Request-Timeout-Ms: ${remaining(onward)}\r\n`,
+    onward.route.config.requestHeaders
+  )
 
 const hundredths = (millis: number) => {
   const all = Math.max(0, Math.round(millis * 100))
@@ -167,5 +89,5 @@ const hundredths = (millis: number) => {
 export const serverTiming = (totalMillis: number, upstreamMillis: number) =>
   `gateway;dur=${hundredths(totalMillis - upstreamMillis)}, upstream;dur=${hundredths(upstreamMillis)}`
 
-export const isEventStream = (contentType: string | null | undefined) =>
-  contentType?.startsWith("text/event-stream") === true
+export const isEventStream = (contentType: string | undefined) =>
+  contentType?.toLowerCase().startsWith("text/event-stream") === true

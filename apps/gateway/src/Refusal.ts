@@ -3,14 +3,18 @@ import {
   AmbiguousRequest,
   CircuitOpen,
   ConnectFailed,
+  HeadTooLarge,
+  MalformedRequest,
   NoHealthyTarget,
   Overloaded,
   RateLimited,
   RateLimitUnavailable,
+  RequestTimeout,
   UpgradeFailed,
   UpgradeNotSupported,
   UpstreamReset,
-  UpstreamTimeout
+  UpstreamTimeout,
+  VersionNotSupported
 } from "@opsbuddy/contract/Gateway"
 import {
   BodyTooLarge,
@@ -27,6 +31,7 @@ import type * as Concurrency from "@opsbuddy/resilience/Concurrency"
 import type * as RateLimit from "@opsbuddy/resilience/RateLimit"
 import { Schema } from "effect"
 import type { AttemptFailed } from "./Exchange.ts"
+import type { Malformed } from "./http1/RequestHead.ts"
 import type { Target } from "./Target.ts"
 import { type Upstream, wholeSeconds } from "./Upstream.ts"
 
@@ -37,19 +42,23 @@ const Refusal = Schema.Union([
   BodyTooLarge,
   CircuitOpen,
   ConnectFailed,
+  HeadTooLarge,
   IncompleteBody,
   InternalError,
+  MalformedRequest,
   MethodNotAllowed,
   NoHealthyTarget,
   NoRoute,
   Overloaded,
   RateLimited,
   RateLimitUnavailable,
+  RequestTimeout,
   UpgradeFailed,
   UpgradeNotSupported,
   UpstreamReset,
   UpstreamTimeout,
-  UriTooLong
+  UriTooLong,
+  VersionNotSupported
 ])
 export type Refusal = typeof Refusal.Type
 
@@ -74,6 +83,8 @@ export const attemptFailed = (
       return tooLarge(maxBody ?? 0)
     case "client-closed":
       return new IncompleteBody({ detail: error.message })
+    case "malformed-body":
+      return new MalformedRequest({ detail: error.message })
   }
 }
 
@@ -146,6 +157,20 @@ export const limitUnavailable = (route: string, error: RateLimit.RateLimitStoreG
     retryAfter: wholeSeconds(error.retryAfterMillis),
     detail: `the store of the rate limits does not answer: ${error.lastError}`
   })
+
+/** What is no request that could have gone further. */
+export const malformed = (status: Malformed["status"], detail: string) => {
+  switch (status) {
+    case 400:
+      return new MalformedRequest({ detail })
+    case 408:
+      return new RequestTimeout({ detail })
+    case 431:
+      return new HeadTooLarge({ detail })
+    case 505:
+      return new VersionNotSupported({ detail })
+  }
+}
 
 export const ambiguous = (detail: string) => new AmbiguousRequest({ detail })
 

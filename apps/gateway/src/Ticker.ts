@@ -13,13 +13,11 @@ export interface Ticker {
   readonly remove: (waiting: Waiting) => void
 }
 
-/** How late something may be, in milliseconds. */
-const interval = 10
-
 /** Ticks without anything to wait for, after which the ticker stops until there is. */
 const idleTicks = 100
 
-export const make = (): Ticker => {
+/** `interval` is how late something may be, in milliseconds. */
+export const make = (interval: number): Ticker => {
   // Not a `Set`: what has left one hangs on to what came after it until the next full garbage collection.
   const all: Array<Waiting> = []
   let timer: ReturnType<typeof setInterval> | undefined

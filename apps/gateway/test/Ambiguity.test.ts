@@ -138,7 +138,7 @@ layer(Setup.layer, { excludeTestServices: true })("A path", (it) => {
         for (const path of moved) assert.isTrue(isBelow(generous(path), "/v1/public"), `moved got ${path}`)
         const reached = [...open, ...guarded, ...moved].length
         assert.strictEqual(reached === 1, answer.status === 200)
-        if (reached === 0) assert.include(["400 ambiguous-path", "400 bare"], refusedAs(answer))
+        if (reached === 0) assert.strictEqual(refusedAs(answer), "400 ambiguous-path")
       })
     )
   }
@@ -158,20 +158,19 @@ layer(Setup.layer, { excludeTestServices: true })("A path", (it) => {
     )
   }
 
-  for (const [target, onBun] of [
-    ["/x/../admin/y", "/admin/y"],
-    ["/x/%2e%2e/admin/y", "/admin/y"],
-    ["/x\\..\\admin\\y", "/admin/y"],
-    ["/admin/y#z", undefined],
-    ["/x/%2e%2e%2fadmin", undefined],
-    ["/admin%00", undefined]
-  ] as const) {
-    it.effect(`is resolved by Bun before it is matched, and refused on Node: ${target}`, () =>
+  for (const target of [
+    "/x/../admin/y",
+    "/x/%2e%2e/admin/y",
+    "/x\\..\\admin\\y",
+    "/admin/y#z",
+    "/x/%2e%2e%2fadmin",
+    "/admin%00"
+  ]) {
+    it.effect(`that could mean another one is refused: ${target}`, () =>
       Effect.gen(function* () {
         const { answer, guarded, open } = yield* asked(target)
-        const expected = typeof Bun === "undefined" ? undefined : onBun
-        assert.deepStrictEqual([open, guarded], [[], expected === undefined ? [] : [expected]])
-        if (expected === undefined) assert.strictEqual(refusedAs(answer), "400 ambiguous-path")
+        assert.deepStrictEqual([open, guarded], [[], []])
+        assert.strictEqual(refusedAs(answer), "400 ambiguous-path")
       })
     )
   }
@@ -193,11 +192,11 @@ layer(Setup.layer, { excludeTestServices: true })("A path", (it) => {
     })
   )
 
-  it.effect("and headers of more than 16 KiB are refused with a bare 431", () =>
+  it.effect("and a head of more than 16 KiB is refused with 431", () =>
     Effect.gen(function* () {
       const { port } = yield* Setup
       const answer = yield* ask(port, "/x", { headers: { "X-Big": "x".repeat(20_000) } })
-      assert.deepStrictEqual([answer.status, answer.body.length], [431, 0])
+      assert.deepStrictEqual([answer.status, causeOf(answer)], [431, "head-too-large"])
     })
   )
 })

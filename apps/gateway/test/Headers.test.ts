@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Schema } from "effect"
 import * as Headers from "../src/Headers.ts"
+import * as Fields from "../src/http1/Fields.ts"
 
 describe("namedBy", () => {
   it("gives the headers that Connection names, in lower case", () => {
@@ -8,54 +8,31 @@ describe("namedBy", () => {
   })
 
   it("gives nothing where it is absent or a mere option", () => {
-    for (const connection of [undefined, null, "close", "keep-alive", "", " , "]) {
+    for (const connection of [undefined, "close", "keep-alive", "", " , "]) {
       assert.deepStrictEqual(Headers.namedBy(connection), [])
     }
   })
 })
 
-const Name = Schema.Literals(["te", "upgrade", "keep-alive", "x-a", "x-b", "trailer", "accept", "transfer-encoding"])
+const claims = [
+  "X-Forwarded-For: 6.6.6.6",
+  "X-Forwarded-Proto: https",
+  "X-Forwarded-Host: claimed",
+  "Forwarded: for=6.6.6.6",
+  "Via: 1.0 proxy",
+  ""
+].join("\r\n")
 
-describe("Hop-by-hop headers", () => {
-  it.prop(
-    "are removed alike from both forms of headers, and no others are",
-    { names: Schema.Array(Name), named: Schema.Array(Name) },
-    ({ named, names }) => {
-      const fields = Object.fromEntries(names.map((name) => [name, "1"]))
-      const all = named.length === 0 ? fields : { ...fields, connection: named.join(", ") }
-      const web = new globalThis.Headers(all)
-      for (const name of Headers.inspect(web).hopByHop) web.delete(name)
-      const node = Headers.withoutHopByHop(all)
-      const kept = Object.keys(fields).filter((name) => ["x-a", "x-b", "accept"].includes(name))
-      const expected = kept.filter((name) => !named.some((other) => other === name)).sort()
-      assert.deepStrictEqual([...web.keys()].sort(), expected)
-      assert.deepStrictEqual(Object.keys(node).sort(), expected)
-    }
-  )
-
-  it("are removed from a copy, which keeps each of several values", () => {
-    const headers = { "set-cookie": ["a=1", "b=2"], te: "trailers", "x-none": undefined }
-    assert.deepStrictEqual(Headers.withoutHopByHop(headers), { "set-cookie": ["a=1", "b=2"] })
-    assert.strictEqual(headers.te, "trailers")
+/** What is set, in the place of what the client has sent. */
+const forwarded = (origin: Omit<Headers.Origin, "lines">, sent = "") => {
+  const all: Record<string, string> = {}
+  Fields.each(Headers.forwarded({ ...origin, lines: sent }), (name, value) => {
+    all[name] = value
   })
-})
-
-const claims = new Map([
-  ["x-forwarded-for", "6.6.6.6"],
-  ["x-forwarded-proto", "https"],
-  ["x-forwarded-host", "claimed"],
-  ["forwarded", "for=6.6.6.6"],
-  ["via", "1.0 proxy"]
-])
-
-/** What is set, over what the client has sent. */
-const forwarded = (origin: Omit<Headers.Origin, "header">, sent: ReadonlyMap<string, string> = new Map()) => {
-  const all = new Map(sent)
-  Headers.setForwarded((name, value) => all.set(name, value), { ...origin, header: (name) => sent.get(name) })
-  return Object.fromEntries(all)
+  return all
 }
 
-describe("setForwarded", () => {
+describe("The lines about the client", () => {
   it("tells what is known, and nothing that a client claims of itself", () => {
     assert.deepStrictEqual(forwarded({ host: "shop.test:80", isTrusted: false, peer: "10.0.0.1" }, claims), {
       "x-forwarded-for": "10.0.0.1",

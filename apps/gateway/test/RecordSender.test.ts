@@ -178,7 +178,7 @@ const offered = (id: string) =>
         hasBody: false,
         requestBytes: undefined,
         header: () => undefined,
-        isWebSocket: false,
+        upgrade: undefined,
         ambiguity: undefined
       },
       Route.none

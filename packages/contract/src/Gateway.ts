@@ -55,6 +55,34 @@ export class AmbiguousRequest extends HttpApiError.Problem<AmbiguousRequest>()(
   problemMembers
 ) {}
 
+/** The bytes are no HTTP/1.1 (RFC 9112); the connection is closed. */
+export class MalformedRequest extends HttpApiError.Problem<MalformedRequest>()(
+  "MalformedRequest",
+  { type: `${problemPrefix}malformed-request`, status: 400, title: "The request is no valid HTTP" },
+  problemMembers
+) {}
+
+/** The head of the request did not come whole in time; the connection is closed. */
+export class RequestTimeout extends HttpApiError.Problem<RequestTimeout>()(
+  "RequestTimeout",
+  { type: `${problemPrefix}request-timeout`, status: 408, title: "The request did not come in time" },
+  problemMembers
+) {}
+
+/** The head of the request is too large; the connection is closed. */
+export class HeadTooLarge extends HttpApiError.Problem<HeadTooLarge>()(
+  "HeadTooLarge",
+  { type: `${problemPrefix}head-too-large`, status: 431, title: "The head of the request is too large" },
+  problemMembers
+) {}
+
+/** Another version of HTTP than 1.0 and 1.1 (RFC 9110, section 15.6.6); the connection is closed. */
+export class VersionNotSupported extends HttpApiError.Problem<VersionNotSupported>()(
+  "VersionNotSupported",
+  { type: `${problemPrefix}version-not-supported`, status: 505, title: "The version of HTTP is not served" },
+  problemMembers
+) {}
+
 /** The upstream has no target that takes requests: it has none at all, or all are draining. */
 export class NoHealthyTarget extends HttpApiError.Problem<NoHealthyTarget>()(
   "NoHealthyTarget",

@@ -1,5 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
-import type { Duplex } from "node:stream"
+import { createServer, type IncomingMessage } from "node:http"
 import { Context, Data, Effect, Layer, Ref, type Scope } from "effect"
 import { HttpEffect, type HttpServerRequest, type HttpServerResponse } from "effect/http"
 
@@ -14,26 +13,13 @@ export class ListenFailed extends Data.TaggedError("ListenFailed")<{
   }
 }
 
-/** Sees every request on Bun before the router: answers it, or leaves it to the router by returning `undefined`. */
-export interface WebFront {
-  // A method, so that a front may say what its WebSockets carry.
-  fetch(request: globalThis.Request, server: Bun.Server<unknown>): Response | Promise<Response | undefined> | undefined
-  readonly websocket: Bun.WebSocketHandler<unknown>
-}
+/** A server of an app's own: it listens, answers what is its own, and leaves the rest to the handler. Gives the port. */
+export type Front = (
+  handler: (request: globalThis.Request) => Promise<Response>,
+  options: ServerOptions
+) => Effect.Effect<number, ListenFailed, Scope.Scope>
 
-/** The same on Node: `false` leaves a request to the router, a WebSocket's handshake is always taken. */
-export interface NodeFront {
-  readonly request: (request: IncomingMessage, response: ServerResponse) => boolean
-  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
-}
-
-/** In the runtime's own form, so that bodies can be handed over untouched; the one of the other runtime is absent. */
-export interface Front {
-  readonly web?: WebFront
-  readonly node?: NodeFront
-}
-
-/** Where an app puts the front of its server while it is built, if it has one. */
+/** Where an app puts its own server while it is built, if it has one. */
 export class ServerFront extends Context.Service<ServerFront, Ref.Ref<Front | undefined>>()(
   "@opsbuddy/runtime/ServerFront"
 ) {
@@ -59,7 +45,6 @@ const serveBun = Effect.fnUntraced(function* (app: App, options: ServerOptions) 
   // Without it requests run with effect's defaults: its own logger, and every level.
   const context = yield* Effect.context<never>()
   const handler = HttpEffect.toWebHandlerWith<never, Request>(context)(app)
-  const front = (yield* Effect.flatMap(ServerFront, Ref.get))?.web
   const server = yield* Effect.acquireRelease(
     Effect.try({
       try: () =>
@@ -70,13 +55,7 @@ const serveBun = Effect.fnUntraced(function* (app: App, options: ServerOptions) 
           idleTimeout: idleSeconds,
           // The default of 128 MiB would cut uploads; limits are the endpoints' own.
           maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-          ...(front === undefined
-            ? { fetch: (request: globalThis.Request) => handler(request) }
-            : {
-                fetch: (request: globalThis.Request, server: Bun.Server<unknown>) =>
-                  front.fetch(request, server) ?? handler(request),
-                websocket: front.websocket
-              })
+          fetch: (request) => handler(request)
         }),
       catch: (cause) => new ListenFailed({ host: options.host, port: options.port, cause })
     }),
@@ -104,20 +83,18 @@ const serveNode = Effect.fnUntraced(function* (app: App, options: ServerOptions)
   const NodeHttpServer = yield* Effect.promise(() => import("@effect/platform-node/NodeHttpServer"))
   const scope = yield* Effect.scope
   const handler = yield* NodeHttpServer.makeHandler(app, { scope })
-  const front = (yield* Effect.flatMap(ServerFront, Ref.get))?.node
   const server = createServer({
     keepAliveTimeout: idleSeconds * 1000,
     // Other protocols are offers, and a server that does not take one goes on as if it had not come (RFC 9110, section 7.8).
-    shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket"
+    shouldUpgradeCallback: () => false
   })
   // A long upload is not a slow client: the whole request may take as long as it needs, its head may not.
   server.requestTimeout = 0
   server.headersTimeout = idleSeconds * 1000
   server.on("request", (request, response) => {
     endWhereBodyStalls(request)
-    if (front === undefined || !front.request(request, response)) handler(request, response)
+    handler(request, response)
   })
-  if (front !== undefined) server.on("upgrade", front.upgrade)
   yield* Effect.acquireRelease(
     Effect.callback<void, ListenFailed>((resume) => {
       const onError = (cause: Error) => resume(new ListenFailed({ host: options.host, port: options.port, cause }))
@@ -146,5 +123,8 @@ const serveNode = Effect.fnUntraced(function* (app: App, options: ServerOptions)
  * Listens until the scope closes, and gives the port. Closing stops accepting at once, lets requests in flight end for
  * `drainMillis`, then cuts what is left. The only file that knows which runtime it is on.
  */
-export const serve = (app: App, options: ServerOptions) =>
-  typeof Bun === "undefined" ? serveNode(app, options) : serveBun(app, options)
+export const serve = Effect.fnUntraced(function* (app: App, options: ServerOptions) {
+  const front = yield* Effect.flatMap(ServerFront, Ref.get)
+  if (front === undefined) return yield* typeof Bun === "undefined" ? serveNode(app, options) : serveBun(app, options)
+  return yield* front(HttpEffect.toWebHandlerWith<never, Request>(yield* Effect.context<never>())(app), options)
+})

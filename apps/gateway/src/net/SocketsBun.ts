@@ -1,0 +1,138 @@
+import { type Socket, type SocketHandler, type Sockets, unhandled } from "./Socket.ts"
+
+/** Bun's socket takes what the system takes, and leaves the rest to us. */
+class BunSocket implements Socket {
+  handler: SocketHandler = unhandled
+  readonly #socket: Bun.Socket<BunSocket>
+  #waiting: Array<Buffer> = []
+  #ending: "end" | "close" | undefined
+  #isClosed = false
+
+  constructor(socket: Bun.Socket<BunSocket>) {
+    this.#socket = socket
+  }
+
+  get remoteAddress() {
+    return this.#socket.remoteAddress
+  }
+
+  write(bytes: Buffer) {
+    if (this.#waiting.length > 0) {
+      this.#waiting.push(bytes)
+      return false
+    }
+    const written = this.#socket.write(bytes)
+    // Less than nothing: it is closed, and `closed` tells.
+    if (written === bytes.length || written < 0) return true
+    this.#waiting.push(bytes.subarray(written))
+    return false
+  }
+
+  waiting() {
+    return this.#waiting.reduce((sum, { length }) => sum + length, 0)
+  }
+
+  end() {
+    this.#ending = "end"
+    this.#finish()
+  }
+
+  close() {
+    this.#ending = "close"
+    this.#finish()
+  }
+
+  cut() {
+    this.#waiting = []
+    this.#socket.terminate()
+  }
+
+  pause() {
+    this.#socket.pause()
+  }
+
+  resume() {
+    this.#socket.resume()
+  }
+
+  drain() {
+    const waiting = this.#waiting
+    for (let at = 0; at < waiting.length; at++) {
+      const bytes = waiting[at]
+      if (bytes === undefined) break
+      const written = this.#socket.write(bytes)
+      if (written === bytes.length) continue
+      this.#waiting = waiting.slice(at)
+      if (written > 0) this.#waiting[0] = bytes.subarray(written)
+      return
+    }
+    this.#waiting = []
+    if (this.#ending !== undefined) this.#finish()
+    else if (waiting.length > 0) this.handler.drained()
+  }
+
+  #finish() {
+    if (this.#waiting.length > 0) return
+    if (this.#ending === "end") this.#socket.shutdown()
+    else this.#socket.end()
+  }
+
+  closed(isBroken: boolean) {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#waiting = []
+    this.handler.closed(isBroken)
+  }
+}
+
+/** The same functions for all sockets. */
+const handlers: Bun.SocketHandler<BunSocket> = {
+  data: (socket, bytes) => socket.data.handler.data(bytes),
+  drain: (socket) => socket.data.drain(),
+  end: (socket) => socket.data.closed(false),
+  close: (socket, error) => socket.data?.closed(error !== undefined),
+  error: (socket) => socket.data?.closed(true)
+}
+
+export const sockets: Sockets = {
+  listen: async (hostname, port, accept) => {
+    const listener = Bun.listen<BunSocket>({
+      hostname,
+      port,
+      // Otherwise a second process could listen on the same port.
+      exclusive: true,
+      socket: {
+        ...handlers,
+        open: (socket) => {
+          socket.data = new BunSocket(socket)
+          socket.setNoDelay(true)
+          accept(socket.data)
+        }
+      }
+    })
+    return { port: listener.port, stop: () => listener.stop(false) }
+  },
+  connect: ({ host, port, tls }, { failed, opened }) => {
+    let isSettled = false
+    const fail = (error: unknown) => {
+      if (isSettled) return
+      isSettled = true
+      failed(typeof error === "object" && error !== null && "code" in error ? String(error.code) : "failed")
+    }
+    Bun.connect<BunSocket>({
+      hostname: host,
+      port,
+      ...(tls ? { tls: { serverName: host, rejectUnauthorized: true } } : {}),
+      socket: {
+        ...handlers,
+        open: (socket) => {
+          isSettled = true
+          socket.data = new BunSocket(socket)
+          socket.setNoDelay(true)
+          opened(socket.data)
+        },
+        connectError: (_, error) => fail(error)
+      }
+    }).catch(fail)
+  }
+}
