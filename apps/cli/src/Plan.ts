@@ -69,8 +69,6 @@ export const make = Effect.fn("Plan.make")(function* (options: PlanOptions) {
           OPSBUDDY_DATA_DIRECTORY: options.dataDirectory,
           OPSBUDDY_LOG_FORMAT: options.logFormat,
           ...(options.configFile === undefined ? {} : { OPSBUDDY_GATEWAY_CONFIG: options.configFile }),
-          // Otherwise a process on Bun makes 256 requests at once and no more, less than one upstream of the gateway may have.
-          BUN_CONFIG_MAX_HTTP_REQUESTS: "65535",
           OPSBUDDY_SUPERVISED: "1"
         }
       }

@@ -22,6 +22,9 @@ const member = (name: string, value: string | number | undefined) => {
   return typeof value === "number" ? `,"${name}":${value}` : `,"${name}":${text(value)}`
 }
 
+/** For what has nothing in it that needs escaping: an address, a URL, digits. */
+const known = (name: string, value: string | undefined) => (value === undefined ? "" : `,"${name}":"${value}"`)
+
 const traceIdOf = (traceparent: string | undefined) => traceparent?.match(/^[0-9a-f]{2}-([0-9a-f]{32})-/)?.[1]
 
 /** Milliseconds to three places. By integers, because the shortest text of a fraction takes long to find. */
@@ -97,8 +100,8 @@ export const beginning = (requestId: string) => `{"requestId":"${requestId}"`
 export const account = (it: Account): string =>
   `${beginning(it.requestId)},"timestamp":"${timeOf(it.at)}","method":"${it.method}","path":${text(it.path)}` +
   member("host", it.host === "" ? undefined : it.host) +
-  member("client", it.client) +
-  member("traceId", traceIdOf(it.traceparent)) +
+  known("client", it.client) +
+  known("traceId", traceIdOf(it.traceparent)) +
   `,"route":${routeText(it.route)}${it.limit === undefined ? "" : `,"limit":${quote(it.limit)}`}` +
   `${upstreamText(it)},"attempts":[${attemptsText(it)}],"answer":{"by":"${it.by}","status":${it.status}` +
   member("cause", it.cause) +
@@ -114,12 +117,12 @@ export const record = (it: Account): string => {
     `${beginning(it.requestId)},"timestamp":"${timeOf(it.at)}","method":"${it.method}","path":${text(it.path)}` +
     `,"route":${text(route.config.name)},"service":"${route.upstream?.config.name ?? "gateway"}","status":${it.status}` +
     member("cause", it.cause) +
-    member("target", lastAttempt?.target.id) +
+    known("target", lastAttempt?.target.id) +
     (lastAttempt?.ended === undefined ? "" : `,"upstreamMillis":${rounded(it.upstreamMillis())}`) +
     member("responseBytes", it.responseBytes) +
     member("requestBytes", it.requestBytes) +
-    member("client", it.client) +
-    member("traceId", traceIdOf(it.traceparent)) +
+    known("client", it.client) +
+    known("traceId", traceIdOf(it.traceparent)) +
     `,"durationMillis":${rounded(it.durationMillis)}}`
   )
 }

@@ -1,4 +1,5 @@
 import { chunkOf, lastChunk } from "./http1/BodyReader.ts"
+import * as Fields from "./http1/Fields.ts"
 import * as RequestHead from "./http1/RequestHead.ts"
 import { isBodiless } from "./http1/ResponseHead.ts"
 import type { Socket, SocketHandler } from "./net/Socket.ts"
@@ -53,6 +54,8 @@ export class ClientConnection implements SocketHandler, Waiting {
   readonly socket: Socket
   readonly peer: string | undefined
   readonly #all: ClientConnections
+  /** What was last said onward of this client, for the host that it asked for: nearly always the same again. */
+  forwarded: { readonly host: string; readonly lines: string } | undefined
   #unread: Buffer | undefined
   #head: RequestHead.RequestHead | undefined
   #body: RequestBody | undefined
@@ -177,7 +180,7 @@ export class ClientConnection implements SocketHandler, Waiting {
 
   /** Sends an interim answer, to a client that knows such. */
   interim(text: string) {
-    if (this.#head?.minor === 1 && !this.#hasAnswered) this.socket.write(Buffer.from(text, "latin1"))
+    if (this.#head?.minor === 1 && !this.#hasAnswered) this.socket.writeText(text)
   }
 
   /**
@@ -218,7 +221,7 @@ export class ClientConnection implements SocketHandler, Waiting {
   switchProtocols(reason: string, lines: string) {
     this.#all.ticker.remove(this)
     this.#hasAnswered = true
-    this.socket.write(Buffer.from(`HTTP/1.1 101 ${reason}\r\n${lines}\r\n`, "latin1"))
+    this.socket.writeText(`HTTP/1.1 101 ${reason}\r\n${lines}\r\n`)
     return this.#unread
   }
 
@@ -233,14 +236,11 @@ export class ClientConnection implements SocketHandler, Waiting {
       this.#pending = undefined
       const [only] = pieces
       if (pieces.length === 1 && only !== undefined && only.length <= joined) {
-        const all = Buffer.allocUnsafe(text.length + only.length)
-        all.write(text, "latin1")
-        all.set(only, text.length)
-        return this.#write(all)
+        return this.#took(this.socket.writeText(text, only))
       }
-      goesOn = this.#write(Buffer.from(text, "latin1"))
+      goesOn = this.#took(this.socket.writeText(text))
     }
-    for (const piece of pieces) goesOn = this.#write(piece)
+    for (const piece of pieces) goesOn = this.#took(this.socket.write(piece))
     return goesOn
   }
 
@@ -249,13 +249,13 @@ export class ClientConnection implements SocketHandler, Waiting {
     const text = this.#pending
     if (text === undefined) return
     this.#pending = undefined
-    this.#write(Buffer.from(text, "latin1"))
+    this.#took(this.socket.writeText(text))
   }
 
   /** The answer is whole: goes on with the next request, if there may be one. */
   finish() {
     this.flush()
-    if (this.#framing === "chunked") this.#write(lastChunk)
+    if (this.#framing === "chunked") this.#took(this.socket.write(lastChunk))
     this.#responder = undefined
     if (this.#body?.isWhole === true) return this.#next()
     this.#isDiscarding = true
@@ -270,8 +270,9 @@ export class ClientConnection implements SocketHandler, Waiting {
     this.socket.resume()
   }
 
-  #write(bytes: Buffer) {
-    if (this.socket.write(bytes)) return true
+  /** Notes whether the client takes what was written. */
+  #took(isTaken: boolean) {
+    if (isTaken) return true
     if (!this.#isBlocked) {
       this.#isBlocked = true
       this.#waited = 0
@@ -309,7 +310,7 @@ export class ClientConnection implements SocketHandler, Waiting {
     if (unread === undefined) return false
     // An empty line before a request is ignored (RFC 9112, section 2.2).
     if (unread.length >= 2 && unread.readUInt16BE(0) === crlf) unread = unread.subarray(2)
-    const end = unread.indexOf("\r\n\r\n")
+    const end = unread.indexOf(Fields.blankLine)
     if (end === -1 || end > mostHead) {
       this.#unread = unread.length === 0 ? undefined : unread
       return this.#headIsPartial(unread)

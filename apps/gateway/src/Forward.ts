@@ -270,14 +270,14 @@ export class ForwardedRequest implements Exchange, Responder, Requester, Request
     const { length } = this.#head
     this.#upstream = connection
     const text = this.#text(pool.authority, this.#onward)
-    if (length === 0) return void connection.begin(this, Buffer.from(text, "latin1"))
+    if (length === 0) return void connection.begin(this, text)
     this.#connection.goOn()
     if (this.#isTooLarge()) {
       connection.end()
       return this.#failed("body-too-large", "the body is too large")
     }
     const held = this.#body.into(this)
-    let goesOn = connection.begin(this, Buffer.from(text, "latin1"))
+    let goesOn = connection.begin(this, text)
     if (held.length > 0) {
       this.#isBodySent = true
       const pieces = RequestBody.framed(
@@ -293,13 +293,22 @@ export class ForwardedRequest implements Exchange, Responder, Requester, Request
   }
 
   #text(authority: string, onward: Onward) {
-    const { connection, host, length, lines, passed } = this.#head
-    const { peer } = this.#connection
-    const forwarded = Headers.forwarded({ peer, host, isTrusted: this.#isTrusted, lines })
+    const { connection, length, passed } = this.#head
     const kept = Fields.without(passed, Headers.namedBy(connection))
-    const all = Headers.forUpstream(kept, forwarded, authority, this.requestId, onward)
+    const all = Headers.forUpstream(kept, this.#forwarded(), authority, this.requestId, onward)
     const url = upstreamUrl(this.url, onward.route.config)
     return `${this.method} ${url} HTTP/1.1\r\n${all}${this.#isUpgrade() ? upgradeLines : framing(length, this.method)}\r\n`
+  }
+
+  /** What is said of the client. */
+  #forwarded() {
+    const { host, lines } = this.#head
+    const { forwarded, peer } = this.#connection
+    if (this.#isTrusted) return Headers.forwarded({ peer, host, isTrusted: true, lines })
+    if (forwarded?.host === host) return forwarded.lines
+    const made = Headers.forwarded({ peer, host, isTrusted: false, lines })
+    this.#connection.forwarded = { host, lines: made }
+    return made
   }
 
   #isUpgrade() {

@@ -1,4 +1,5 @@
 import { BodyReader } from "./http1/BodyReader.ts"
+import * as Fields from "./http1/Fields.ts"
 import * as ResponseHead from "./http1/ResponseHead.ts"
 import type { Socket, SocketHandler } from "./net/Socket.ts"
 import type { Ticker, Waiting } from "./Ticker.ts"
@@ -67,11 +68,11 @@ export class UpstreamConnection implements SocketHandler, Waiting {
     return !this.#isClosed
   }
 
-  /** Sends a request's head, with what there is of its body. */
-  begin(requester: Requester, first: Buffer) {
+  /** Sends a request's head. */
+  begin(requester: Requester, head: string) {
     this.#requester = requester
     this.#hasBegun = false
-    return this.#socket.write(first)
+    return this.#socket.writeText(head)
   }
 
   write(bytes: Buffer) {
@@ -140,7 +141,7 @@ export class UpstreamConnection implements SocketHandler, Waiting {
 
   #readHead() {
     for (;;) {
-      const end = this.#unread.indexOf("\r\n\r\n")
+      const end = this.#unread.indexOf(Fields.blankLine)
       if (end === -1 || end > mostHead) {
         if (this.#unread.length > mostHead) this.#invalid("the answer's head is too large")
         return

@@ -33,8 +33,7 @@ export const start = (config: ConfigDocument) =>
           PATH: process.env.PATH,
           GATEWAY_PORT: "0",
           OPSBUDDY_DATA_DIRECTORY: folder,
-          OPSBUDDY_LOG_FORMAT: "json",
-          BUN_CONFIG_MAX_HTTP_REQUESTS: "65535"
+          OPSBUDDY_LOG_FORMAT: "json"
         },
         stdio: ["ignore", "pipe", "pipe"]
       })

@@ -125,7 +125,7 @@ const targetFault = (url: string) => {
 
 /** Decodes to the URL without a slash at its end. */
 export const TargetUrl = text(
-  /^(https?:\/\/[!-"$-.0->A-~]+|dns:\/\/[A-Za-z0-9._-]+:\d{1,5})\/?$/u,
+  /^(https?:\/\/[!$-.0->A-[\]-~]+|dns:\/\/[A-Za-z0-9._-]+:\d{1,5})\/?$/u,
   "http://host:port, https://host:port or dns://name:port",
   targetFault
 ).pipe(

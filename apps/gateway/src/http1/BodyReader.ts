@@ -121,8 +121,8 @@ export class BodyReader {
         this.#state = "trailer"
         return
       default:
-        if (code !== lf) this.problem = "what follows the last chunk is not valid"
-        this.isWhole = true
+        if (code === lf) this.isWhole = true
+        else this.problem = "what follows the last chunk is not valid"
     }
   }
 }

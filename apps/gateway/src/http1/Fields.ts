@@ -4,6 +4,9 @@
  * where it is asked for.
  */
 
+/** What ends a head. */
+export const blankLine = Buffer.from("\r\n\r\n")
+
 /** What the gateway does with a field: passes it on, drops it, or goes by it (the others). */
 export type Role =
   | "pass"

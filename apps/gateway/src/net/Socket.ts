@@ -13,6 +13,8 @@ export interface Socket {
   handler: SocketHandler
   /** Sends bytes, which are the socket's from then on. `false` where some wait for the other end: `drained` follows. */
   readonly write: (bytes: Buffer) => boolean
+  /** The same for text, one byte a character, with bytes after it that stay the caller's. */
+  readonly writeText: (text: string, bytes?: Buffer) => boolean
   /** Bytes that wait for the other end. */
   readonly waiting: () => number
   /** Ends our side when what waits has been taken; what the other end still sends is read. */
@@ -54,3 +56,12 @@ export interface Sockets {
 
 /** Until a handler is set. */
 export const unhandled: SocketHandler = { data: () => {}, drained: () => {}, closed: () => {} }
+
+/** Text, one byte a character, and bytes after it. */
+export const joined = (text: string, bytes: Buffer | undefined) => {
+  if (bytes === undefined) return Buffer.from(text, "latin1")
+  const all = Buffer.allocUnsafe(text.length + bytes.length)
+  all.write(text, "latin1")
+  all.set(bytes, text.length)
+  return all
+}

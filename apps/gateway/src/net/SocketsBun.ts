@@ -1,4 +1,10 @@
-import { type Socket, type SocketHandler, type Sockets, unhandled } from "./Socket.ts"
+import { joined, type Socket, type SocketHandler, type Sockets, unhandled } from "./Socket.ts"
+
+/**
+ * What is written next, put together: to make a buffer for each piece costs more than to write it. The system takes it at once,
+ * or what is left of it is copied.
+ */
+const scratch = Buffer.alloc(64 * 1024)
 
 /** Bun's socket takes what the system takes, and leaves the rest to us. */
 class BunSocket implements Socket {
@@ -25,6 +31,17 @@ class BunSocket implements Socket {
     // Less than nothing: it is closed, and `closed` tells.
     if (written === bytes.length || written < 0) return true
     this.#waiting.push(bytes.subarray(written))
+    return false
+  }
+
+  writeText(text: string, bytes?: Buffer) {
+    const size = text.length + (bytes?.length ?? 0)
+    if (this.#waiting.length > 0 || size > scratch.length) return this.write(joined(text, bytes))
+    scratch.write(text, "latin1")
+    if (bytes !== undefined) scratch.set(bytes, text.length)
+    const written = this.#socket.write(scratch, 0, size)
+    if (written === size || written < 0) return true
+    this.#waiting.push(Buffer.from(scratch.subarray(written, size)))
     return false
   }
 

@@ -1,6 +1,6 @@
 import { connect, createServer, type Socket as NetSocket } from "node:net"
 import { connect as connectTls } from "node:tls"
-import { type Socket, type SocketHandler, type Sockets, unhandled } from "./Socket.ts"
+import { joined, type Socket, type SocketHandler, type Sockets, unhandled } from "./Socket.ts"
 
 class NodeSocket implements Socket {
   handler: SocketHandler = unhandled
@@ -25,6 +25,10 @@ class NodeSocket implements Socket {
 
   write(bytes: Buffer) {
     return this.#socket.writable ? this.#socket.write(bytes) : true
+  }
+
+  writeText(text: string, bytes?: Buffer) {
+    return this.write(joined(text, bytes))
   }
 
   waiting() {
