@@ -657,4 +657,25 @@ describe("A request from a trusted proxy", () => {
       assert.strictEqual(account.json().client, "192.0.2.7")
     })
   )
+
+  it.live("is the client's that the proxy names, also where Connection would name that away", () =>
+    Effect.gen(function* () {
+      const { port, upstream } = yield* behindProxy
+      yield* ask(port, "/shop", {
+        headers: {
+          Connection: "x-forwarded-for, x-forwarded-host",
+          "X-Forwarded-For": "192.0.2.7",
+          "X-Forwarded-Host": "shop.example",
+          "X-Request-Id": "trusted-2"
+        }
+      })
+      const [received] = upstream.requests
+      assert.isDefined(received)
+      if (received === undefined) return
+      assert.deepStrictEqual(values(received.head, "x-forwarded-for"), ["192.0.2.7, 127.0.0.1"])
+      assert.deepStrictEqual(values(received.head, "x-forwarded-host"), ["shop.example"])
+      const account = yield* ask(port, "/api/gateway/requests/trusted-2")
+      assert.strictEqual(account.json().client, "192.0.2.7")
+    })
+  )
 })

@@ -20,7 +20,7 @@ const main = new URL("../src/main.ts", import.meta.url).pathname
 const kibibytes = (status: string, name: string) => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)?.[1]) * 1024
 
 /** Starts it on the runtime of the test, over a file, on a free port; it ends with the scope. */
-export const start = (config: ConfigDocument) =>
+export const start = (config: ConfigDocument, environment: Readonly<Record<string, string>> = {}) =>
   Effect.acquireRelease(
     Effect.callback<GatewayProcess & { readonly end: () => void }>((resume) => {
       const folder = mkdtempSync(join(tmpdir(), "opsbuddy-gateway-"))
@@ -33,7 +33,8 @@ export const start = (config: ConfigDocument) =>
           PATH: process.env.PATH,
           GATEWAY_PORT: "0",
           OPSBUDDY_DATA_DIRECTORY: folder,
-          OPSBUDDY_LOG_FORMAT: "json"
+          OPSBUDDY_LOG_FORMAT: "json",
+          ...environment
         },
         stdio: ["ignore", "pipe", "pipe"]
       })

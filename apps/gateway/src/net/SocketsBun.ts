@@ -136,6 +136,11 @@ export const sockets: Sockets = {
       isSettled = true
       failed(typeof error === "object" && error !== null && "code" in error ? String(error.code) : "failed")
     }
+    const settle = (socket: BunSocket) => {
+      if (isSettled) return
+      isSettled = true
+      opened(socket)
+    }
     Bun.connect<BunSocket>({
       hostname: host,
       port,
@@ -143,10 +148,23 @@ export const sockets: Sockets = {
       socket: {
         ...handlers,
         open: (socket) => {
-          isSettled = true
           socket.data = new BunSocket(socket)
           socket.setNoDelay(true)
-          opened(socket.data)
+          if (!tls) settle(socket.data)
+        },
+        // Nothing is sent before it is known who is there.
+        ...(tls
+          ? {
+              handshake: (socket, isAuthorized, error) => {
+                if (isAuthorized && error === null) return settle(socket.data)
+                fail(error)
+                socket.terminate()
+              }
+            }
+          : {}),
+        close: (socket, error) => {
+          fail(error)
+          handlers.close?.(socket, error)
         },
         connectError: (_, error) => fail(error)
       }
