@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process"
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { afterEach, assert, beforeEach, describe, it } from "vitest"
-import { expectedPrograms, fingerprint, stampFile } from "./install.mjs"
+import { bunProgram, expectedPrograms, fingerprint, nodeProgram, stampFile } from "./install.mjs"
 
 const root = join(import.meta.dirname, "..")
 let workspace = ""
@@ -14,25 +14,37 @@ const write = (path: string, content: string) => {
   chmodSync(join(workspace, path), 0o755)
 }
 
-/** A workspace of the bootstrap alone, where shell scripts play Bun, Node 24 and npx. */
+/** A Bun that builds an empty program for `scripts/build.ts`, and for anything else says its arguments. */
+const bun = `#!/bin/sh
+if [ "$1" = scripts/build.ts ]; then echo built >&2; mkdir -p apps/cli/dist && touch apps/cli/dist/main.js; exit; fi
+echo "ran $*"
+exit 7
+`
+
+/** What a script finds as `node`: npm puts the folder of the installed programs first. */
+const node = `#!/bin/sh
+case "$1" in scripts/bootstrap.mjs) exec ${join(root, "node_modules/.bin/node")} "$@";; esac
+echo v24
+`
+
+/** A workspace of the bootstrap and one source alone, where shell scripts play Bun, Node 24 and npx. */
 beforeEach(() => {
   workspace = mkdtempSync(join(tmpdir(), "opsbuddy-bootstrap-"))
-  for (const file of ["package.json", "bun.lock", "scripts/bootstrap.mjs", "scripts/install.mjs"]) {
-    cpSync(join(root, file), join(workspace, file))
-  }
-  for (const folder of ["apps", "packages"]) mkdirSync(join(workspace, folder))
-  for (const program of expectedPrograms(workspace)) write(program, `#!/bin/sh\necho "ran $*"\nexit 7\n`)
+  const scripts = ["bootstrap.mjs", "install.mjs", "programs.mjs", "build.ts"].map((file) => `scripts/${file}`)
+  for (const file of ["package.json", "bun.lock", ...scripts]) cpSync(join(root, file), join(workspace, file))
+  write("apps/cli/package.json", "{}")
+  write("apps/cli/src/main.ts", "")
+  mkdirSync(join(workspace, "packages"))
+  write(nodeProgram, node)
+  write(bunProgram, bun)
   write(stampFile, fingerprint(workspace))
   write("path/npx", "#!/bin/sh\necho npx was asked: $* >&2\nexit 9\n")
 })
 afterEach(() => rmSync(workspace, { recursive: true, force: true }))
 
-const start = (...args: ReadonlyArray<string>) => {
-  const env = { ...process.env, PATH: `${workspace}/path:${process.env.PATH}` }
-  const child = spawn("node", [join(workspace, "scripts/bootstrap.mjs"), ...args], {
-    env,
-    stdio: ["ignore", "pipe", "pipe"]
-  })
+const npm = (...args: ReadonlyArray<string>) => {
+  const env = { ...process.env, PATH: `${workspace}/path:${process.env.PATH}`, NO_UPDATE_NOTIFIER: "1" }
+  const child = spawn("npm", ["run", "--silent", ...args], { cwd: workspace, env, stdio: ["ignore", "pipe", "pipe"] })
   let stdout = ""
   let stderr = ""
   child.stdout.on("data", (chunk) => {
@@ -54,38 +66,65 @@ const start = (...args: ReadonlyArray<string>) => {
   return { child, exited, printed }
 }
 
-describe("the bootstrap", () => {
+describe("a script of package.json", () => {
   it("hands arguments over and returns the exit code, starting no installer when nothing changed", async () => {
-    const { code, stdout, stderr } = await start("start", "--only", "files").exited
-    assert.deepStrictEqual(
-      { code, stdout, stderr },
-      { code: 7, stdout: "ran apps/cli/src/main.ts up --only files\n", stderr: "" }
-    )
+    assert.deepStrictEqual(await npm("test", "--", "files").exited, {
+      code: 7,
+      stdout: "ran scripts/test.ts files\n",
+      stderr: ""
+    })
   })
 
-  it("names its commands when it does not know one", async () => {
-    const { code, stderr } = await start("toString").exited
-    assert.strictEqual(code, 64)
-    assert.include(stderr, "start|gateway|files")
+  it("builds the programs when a source changed, and only then", async () => {
+    const start = () => npm("start", "--", "--only", "files").exited
+    const building = "opsbuddy: building the programs (a source changed)\nbuilt\n"
+    const ran = { code: 7, stdout: "ran apps/cli/dist/main.js up --only files\n" }
+    assert.deepStrictEqual(await start(), { ...ran, stderr: building })
+    assert.deepStrictEqual(await start(), { ...ran, stderr: "" })
+    write("apps/cli/src/main.ts", "// changed")
+    assert.deepStrictEqual(await start(), { ...ran, stderr: building })
+    write("apps/cli/src/added/More.ts", "")
+    assert.deepStrictEqual(await start(), { ...ran, stderr: building })
+    rmSync(join(workspace, "apps/cli/dist"), { recursive: true })
+    assert.deepStrictEqual(await start(), { ...ran, stderr: building })
+    assert.deepStrictEqual(await start(), { ...ran, stderr: "" })
+  })
+
+  it("starts nothing when the build fails, and builds again the next time", async () => {
+    write(bunProgram, "#!/bin/sh\necho 'main.ts:1: no such thing' >&2\nexit 1\n")
+    for (const _time of [1, 2]) {
+      const { code, stdout, stderr } = await npm("start").exited
+      assert.deepStrictEqual([code, stdout], [1, ""])
+      assert.include(stderr, "main.ts:1: no such thing\nopsbuddy: scripts/build.ts failed")
+    }
   })
 
   it("installs the pinned Bun with the frozen lockfile, then goes on, and does it only once", async () => {
     rmSync(join(workspace, "node_modules"), { recursive: true })
-    const programs = expectedPrograms(workspace).map((program) => `cp path/program ${program}`)
-    write("path/program", `#!/bin/sh\necho "ran $*"\n`)
-    write("path/npx", ["#!/bin/sh", "echo npx was asked: $*", "mkdir -p node_modules/.bin", ...programs].join("\n"))
-    const first = await start("files").exited
+    write("path/bun", '#!/bin/sh\necho "ran $*"\n')
+    write("path/installed-node", node)
+    write(
+      "path/npx",
+      `#!/bin/sh
+echo npx was asked: $*
+mkdir -p node_modules/.bin
+cp path/bun ${bunProgram}
+cp path/installed-node ${nodeProgram}
+`
+    )
+    const first = await npm("check").exited
     assert.match(first.stderr, /npx was asked: --yes bun@[\d.]+ install --frozen-lockfile/)
-    assert.deepStrictEqual([first.code, first.stdout], [0, "ran apps/files/src/main.ts\n"])
-    assert.strictEqual((await start("files").exited).stderr, "")
+    assert.deepStrictEqual([first.code, first.stdout], [0, "ran scripts/check.ts\n"])
+    assert.strictEqual((await npm("check").exited).stderr, "")
   })
 
   it("explains a failed installation and starts nothing", async () => {
     rmSync(join(workspace, "node_modules"), { recursive: true })
-    const { code, stdout, stderr } = await start("start").exited
+    const { code, stdout, stderr } = await npm("start").exited
     assert.deepStrictEqual([code, stdout], [1, ""])
     assert.match(stderr, /"npx --yes bun@.*" failed: exit code 9/)
     assert.include(stderr, "the npm registry")
+    assert.isFalse(existsSync(join(workspace, "apps/cli/dist")))
   })
 
   it("says that a program does not run when its binary did not come with it", async () => {
@@ -93,27 +132,22 @@ describe("the bootstrap", () => {
     const programs = expectedPrograms(workspace).map((program) => `cp path/broken ${program}`)
     write("path/broken", "#!/bin/sh\necho postinstall did not run >&2\nexit 1\n")
     write("path/npx", ["#!/bin/sh", "mkdir -p node_modules/.bin", ...programs].join("\n"))
-    const { code, stderr } = await start("start").exited
+    const { code, stderr } = await npm("start").exited
     assert.strictEqual(code, 1)
     assert.include(stderr, "node_modules/.bin/bun does not run: postinstall did not run")
   })
 
-  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
-    it(`passes ${signal} on and waits for what the child makes of it`, async () => {
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    it(`passes ${signal} on and waits for what the program makes of it`, async () => {
       write(
-        "node_modules/.bin/bun",
+        bunProgram,
         `#!/bin/sh\ntrap 'echo draining; exit 3' ${signal.slice(3)}\necho ready\nfor i in $(seq 200); do sleep 0.05; done\n`
       )
-      const { child, exited, printed } = start("start")
+      const { child, exited, printed } = npm("check")
       await printed("ready")
       child.kill(signal)
       const { code, stdout } = await exited
       assert.deepStrictEqual([code, stdout], [3, "ready\ndraining\n"])
     })
   }
-
-  it("reports a child that a signal ended as 128 and the signal's number", async () => {
-    write("node_modules/.bin/bun", "#!/bin/sh\nkill -9 $$\n")
-    assert.strictEqual((await start("start").exited).code, 137)
-  })
 })

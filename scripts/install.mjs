@@ -3,8 +3,8 @@ import { createHash } from "node:crypto"
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 
-/** An installation that cannot go on; the message says what to do and is all that the user needs to see. */
-export class InstallFailed extends Error {}
+/** An installation or a build that cannot go on; the message says what to do and is all that the user needs to see. */
+export class SetupFailed extends Error {}
 
 /**
  * Makes sure that the workspace at `root` is installed exactly as `bun.lock` says. Compares a stamp inside
@@ -14,7 +14,7 @@ export class InstallFailed extends Error {}
 export function ensureInstalled(root) {
   const reason = reasonToInstall(root)
   if (reason === undefined) return
-  if (existsSync(join(root, "node_modules/.package-lock.json"))) throw new InstallFailed(npmInstallWasUsed)
+  if (existsSync(join(root, "node_modules/.package-lock.json"))) throw new SetupFailed(npmInstallWasUsed)
   install(root, reason)
   verify(root)
   writeFileSync(join(root, stampFile), fingerprint(root))
@@ -82,7 +82,7 @@ function install(root, reason) {
   const result = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2] })
   if (result.status === 0) return
   const cause = result.error?.message ?? (result.signal === null ? `exit code ${result.status}` : result.signal)
-  throw new InstallFailed(`"${[command, ...args].join(" ")}" failed: ${cause}. Its own message is above.
+  throw new SetupFailed(`"${[command, ...args].join(" ")}" failed: ${cause}. Its own message is above.
 - No network? The first installation needs the npm registry (or the one in your .npmrc).
 - "lockfile had changes"? A package.json and bun.lock differ: run "${bunProgram} install" and commit bun.lock.`)
 }
@@ -95,7 +95,7 @@ function verify(root) {
   for (const program of expectedPrograms(root)) {
     const result = spawnSync(join(root, program), ["--version"], { encoding: "utf8" })
     if (result.status !== 0) {
-      throw new InstallFailed(`the installation finished, but ${program} does not run: ${
+      throw new SetupFailed(`the installation finished, but ${program} does not run: ${
         result.error?.message ?? result.stderr
       }
 Remove node_modules and start again; if that does not help, Bun's binary could not be had for ${process.platform}-${process.arch}.`)
@@ -117,7 +117,7 @@ function installedBunVersion(root) {
  * @param {string} root
  * @returns {string[]}
  */
-function workspaceFolders(root) {
+export function workspaceFolders(root) {
   return manifest(root).workspaces.packages.flatMap((/** @type {string} */ glob) => {
     const parent = glob.replace(/\/\*$/, "")
     return readdirSync(join(root, parent))

@@ -2,14 +2,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } fr
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { afterEach, assert, beforeEach, describe, it } from "vitest"
-import {
-  ensureInstalled,
-  expectedPrograms,
-  fingerprint,
-  InstallFailed,
-  reasonToInstall,
-  stampFile
-} from "./install.mjs"
+import { ensureInstalled, expectedPrograms, fingerprint, reasonToInstall, SetupFailed, stampFile } from "./install.mjs"
 
 const root = join(import.meta.dirname, "..")
 let workspace = ""
@@ -69,6 +62,6 @@ describe("the installation", () => {
   it("refuses a node_modules made by npm install, and says what to do", () => {
     rmSync(join(workspace, stampFile))
     write("node_modules/.package-lock.json", "{}")
-    assert.throws(() => ensureInstalled(workspace), InstallFailed, "rm -rf node_modules")
+    assert.throws(() => ensureInstalled(workspace), SetupFailed, "rm -rf node_modules")
   })
 })

@@ -41,7 +41,8 @@ const { values } = parseArgs({
 })
 
 const options = { rounds: Number(values.rounds), seconds: Number(values.seconds) }
-const all = contestants(values.root.map((root) => resolve(root)))
+const roots = values.root.map((root) => resolve(root))
+const all = contestants(roots)
 const only = values.only?.split(",")
 const chosen = only === undefined ? all : all.filter(({ name }) => only.includes(name) || name === values.baseline)
 
@@ -56,6 +57,8 @@ for (const name of [...(only ?? []), values.baseline]) {
 }
 for (const program of ["wrk", "nginx"]) if (programIsMissing(program)) fail(`${program} is needed and not there`)
 if (!(options.rounds >= 1 && options.seconds >= 1)) fail("--rounds and --seconds are numbers from 1 on")
+
+for (const root of roots) execFileSync("node", ["scripts/bootstrap.mjs", "programs"], { cwd: root, stdio: "inherit" })
 
 /** As many open files as the system lets us have, for this process and all that it starts. */
 const raiseOpenFiles = () => {

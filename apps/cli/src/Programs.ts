@@ -1,3 +1,4 @@
+import { basename, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { type ServiceName, serviceNames } from "@opsbuddy/contract/Wire"
 import { commandLine } from "@opsbuddy/runtime/Process"
@@ -6,12 +7,14 @@ import { Context } from "effect"
 /** A program and its arguments, run without a shell. */
 export type CommandLine = readonly [program: string, ...args: ReadonlyArray<string>]
 
-/**
- * How each app is started: with the runtime that runs this program, from the `main.ts` of the app beside it. A test
- * provides other programs.
- */
+const apps = fileURLToPath(new URL("../..", import.meta.url))
+
+/** Where a program is in the folder of its app: built by `scripts/build.ts`, or as its sources. As this one was started. */
+const main = basename(dirname(process.argv[1] ?? "")) === "dist" ? "dist/main.js" : "src/main.ts"
+
+/** How each app is started: with the runtime that runs this program, and as this program was. A test provides others. */
 export class Programs extends Context.Reference<(name: ServiceName) => CommandLine>("@opsbuddy/cli/Programs", {
-  defaultValue: () => (name) => commandLine(fileURLToPath(new URL(`../../${name}/src/main.ts`, import.meta.url)))
+  defaultValue: () => (name) => commandLine(join(apps, name, main))
 }) {}
 
 /** Whether a word is the name of one of the five. */

@@ -45,7 +45,8 @@ const environment = ({ folder, sink, upstream }: Place, analytics: number) => ({
 })
 
 /**
- * OpsBuddy's gateway from the working copy at `root`, with everything on that is on by default. As `proxy` its request
+ * OpsBuddy's gateway from the working copy at `root`, with everything on that is on by default, and on Bun as it is built
+ * for `npm start`. As `proxy` its request
  * records go to the sink, as `everything` to the real analytics on the same runtime.
  */
 const opsbuddy = (
@@ -55,9 +56,10 @@ const opsbuddy = (
   variant: "proxy" | "everything"
 ): Contestant => {
   const program = programs(root)[runtime]
+  const main = runtime === "bun" ? "dist/main.js" : "src/main.ts"
   const gateway = (place: Place): Command => ({
     program,
-    args: ["apps/gateway/src/main.ts"],
+    args: [`apps/gateway/${main}`],
     cwd: root,
     env: {
       ...environment(place, variant === "proxy" ? place.sink : place.helper),
@@ -66,7 +68,7 @@ const opsbuddy = (
   })
   const analytics = (place: Place): Command => ({
     program,
-    args: ["apps/analytics/src/main.ts"],
+    args: [`apps/analytics/${main}`],
     cwd: root,
     env: { ...environment(place, place.helper), SERVICE_PORT: String(place.helper) }
   })
