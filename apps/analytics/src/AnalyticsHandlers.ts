@@ -4,19 +4,26 @@ import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { Analytics } from "./Analytics.ts"
 import * as LogLines from "./LogLines.ts"
+import * as RequestRecords from "./RequestRecords.ts"
 
 export const AnalyticsHandlers = HttpApiBuilder.group(
   AnalyticsServiceApi,
   "analytics",
   Effect.fnUntraced(function* (handlers) {
     const analytics = yield* Analytics
-    return handlers.handleAll({
+    // Read by hand: there is a record for every request that the gateway answers.
+    const withRequests = handlers.handleRaw("writeRequests", ({ request }) =>
+      Effect.matchEffect(RequestRecords.read(request), {
+        onFailure: Effect.succeed,
+        onSuccess: analytics.writeRequests
+      })
+    )
+    return withRequests.handleAll({
       writeLogs: ({ payload, request }) =>
         Stream.isStream(payload)
           ? Effect.flatMap(LogLines.read(bodyOf(request)), analytics.writeLogs)
           : analytics.writeLogs(payload),
       listLogs: ({ query }) => analytics.listLogs(query),
-      writeRequests: ({ payload }) => analytics.writeRequests(payload),
       request: ({ params }) => analytics.request(params.id),
       metrics: ({ query }) => analytics.metrics(query)
     })

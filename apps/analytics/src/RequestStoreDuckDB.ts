@@ -3,6 +3,7 @@ import type { ColumnarError } from "@opsbuddy/columnar/ColumnarError"
 import type { RequestRecord } from "@opsbuddy/contract/Analytics"
 import type { RequestId } from "@opsbuddy/contract/Problems"
 import { DateTime, Effect, Layer } from "effect"
+import * as RecentRecords from "./RecentRecords.ts"
 import { RequestStore } from "./RequestStore.ts"
 import { present } from "./Row.ts"
 import { unavailable } from "./Unavailable.ts"
@@ -69,11 +70,16 @@ export const layer: Layer.Layer<RequestStore, ColumnarError, Columnar> = Layer.e
   Effect.gen(function* () {
     const columnar = yield* Columnar
 
+    const [last] = yield* columnar.query<{ readonly ts: number | null }>("SELECT max(ts)::DOUBLE AS ts FROM requests")
+    const recent = RecentRecords.make(last?.ts ?? Number.NEGATIVE_INFINITY)
+
     const commit = yield* columnar.grouped(
       Effect.fnUntraced(function* (batches: ReadonlyArray<ReadonlyArray<RequestRecord>>, writer: Writer) {
-        const records = new Map(batches.flat().map((record) => [keyOf(record), record]))
-        for (const key of yield* stored([...records.values()], writer)) records.delete(key)
-        if (records.size > 0) yield* writer.append("requests", Array.from(records.values(), toRow))
+        const { fresh, unknown } = recent.sort(batches.flat())
+        const records = unknown.length === 0 ? fresh : [...fresh, ...(yield* notStored(unknown, writer))]
+        if (records.length === 0) return
+        yield* writer.append("requests", records.map(toRow))
+        writer.afterCommit(() => recent.add(records))
       })
     )
 
@@ -106,6 +112,13 @@ export const layer: Layer.Layer<RequestStore, ColumnarError, Columnar> = Layer.e
 
 /** An id has no space in it. */
 const keyOf = (record: RequestRecord) => `${record.requestId} ${record.timestamp.epochMilliseconds}`
+
+/** Those of the records that are not stored yet, once each. */
+const notStored = Effect.fnUntraced(function* (records: ReadonlyArray<RequestRecord>, writer: Writer) {
+  const missing = new Map(records.map((record) => [keyOf(record), record]))
+  for (const key of yield* stored([...missing.values()], writer)) missing.delete(key)
+  return missing.values()
+})
 
 /** The keys of those records that are stored already. */
 const stored = (records: ReadonlyArray<RequestRecord>, writer: Writer) => {

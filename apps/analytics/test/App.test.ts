@@ -59,6 +59,30 @@ layer(Address.layer, { excludeTestServices: true })("The analytics app", (it) =>
     })
   )
 
+  it.effect("names what is wrong with request records, and stores none of them", () =>
+    Effect.gen(function* () {
+      const good = record("refused", "2026-03-01T00:00:00.000Z")
+      const { body, status } = yield* sendRequests([good, { ...good, status: "200", methud: "GET" }])
+      assert.strictEqual(status, 400)
+      assert.deepStrictEqual(
+        body.errors?.map(({ path }) => path),
+        [
+          ["payload", 1, "methud"],
+          ["payload", 1, "status"]
+        ]
+      )
+      for (const text of ["", "[", "{}", "null"]) {
+        const answer = yield* send("/api/analytics/requests", "application/json", text)
+        assert.strictEqual(answer.status, 400)
+        assert.deepStrictEqual(answer.body.errors?.[0]?.path, ["payload"])
+      }
+      const nested = yield* send("/api/analytics/requests", "application/json", "[".repeat(1_000_000))
+      assert.strictEqual(nested.status, 400)
+      assert.strictEqual((yield* send("/api/analytics/requests", "text/plain", "[]")).status, 415)
+      assert.strictEqual((yield* get("/api/analytics/requests/refused")).status, 404)
+    })
+  )
+
   it.effect("sums up the last hour when no time is given", () =>
     Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis

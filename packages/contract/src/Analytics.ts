@@ -60,6 +60,12 @@ export const RequestRecord = Schema.Struct({
 })
 export type RequestRecord = typeof RequestRecord.Type
 
+/** As many records as one request to `writeRequests` may bring. */
+export const mostRecords = 50_000
+
+/** What a request to `writeRequests` brings. */
+export const RequestRecords = Schema.Array(RequestRecord).check(Schema.isMaxLength(mostRecords))
+
 /** Everything known about one request; logs are oldest first, at most 1000. */
 export const RequestStory = Schema.Struct({ request: RequestRecord, logs: Schema.Array(LogEntry) })
 export type RequestStory = typeof RequestStory.Type
@@ -122,7 +128,7 @@ export class AnalyticsApi extends HttpApiGroup.make("analytics")
     }),
     /** Takes the gateway's records; one that is already there (same id and time) is not stored twice. */
     HttpApiEndpoint.post("writeRequests", "/requests", {
-      payload: Schema.Array(RequestRecord).check(Schema.isMaxLength(50_000)),
+      payload: RequestRecords,
       success: Accepted,
       error: [...bodyProblems, StoreUnavailable]
     }),

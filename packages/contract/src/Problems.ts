@@ -1,12 +1,15 @@
 import { Schema } from "effect"
 import { HttpApiError } from "effect/http-api"
 
+/** What a request id is made of. */
+export const requestIdPattern = /^[A-Za-z0-9._~:/+=-]{1,128}$/
+
 /**
  * The id that ties a response, its log lines and its records together: the caller's `X-Request-Id` where that is valid
  * (1 to 128 of `A-Z a-z 0-9 . _ ~ : / + = -`), otherwise a UUIDv7 made by the first OpsBuddy process that saw the request.
  */
 export const RequestId = Schema.String.check(
-  Schema.isPattern(/^[A-Za-z0-9._~:/+=-]{1,128}$/, { expected: "1 to 128 of A-Z a-z 0-9 . _ ~ : / + = -" })
+  Schema.isPattern(requestIdPattern, { expected: "1 to 128 of A-Z a-z 0-9 . _ ~ : / + = -" })
 ).pipe(Schema.brand("RequestId"))
 export type RequestId = typeof RequestId.Type
 

@@ -31,8 +31,11 @@ export const paging = { limit: Schema.optionalKey(Limit), cursor: Schema.optiona
 export const page = <S extends Schema.Constraint>(item: S) =>
   Schema.Struct({ items: Schema.Array(item), nextCursor: Schema.optionalKey(Schema.String) })
 
-/** Reads requests strictly: all that is wrong is reported at once, and a misspelt field is an error, not ignored. */
+/** Reads strictly: all that is wrong is reported at once, and a misspelt field is an error, not ignored. */
+export const strict = { errors: "all", onExcessProperty: "error" } as const
+
+/** Reads requests as `strict` says. */
 export const strictRequests = Context.empty().pipe(
-  Context.add(HttpApi.PayloadParseOptions, { errors: "all", onExcessProperty: "error" }),
-  Context.add(HttpApi.QueryParseOptions, { errors: "all", onExcessProperty: "error" })
+  Context.add(HttpApi.PayloadParseOptions, strict),
+  Context.add(HttpApi.QueryParseOptions, strict)
 )
