@@ -28,9 +28,9 @@ interface Growing {
 
 const [comma, opening, closing] = [0x2c, 0x5b, 0x5d]
 /** Holds a batch of usual records; one with long paths gets a larger one. */
-const usualBytes = 512 * 1024
+const usualBytes = 2 * 1024 * 1024
 /** Buffers that are kept for the next batch, because memory that is taken and left all the time is collected all the time. */
-const mostSpare = 4
+const mostSpare = 2
 
 const grow = (batch: Growing, needed: number) => {
   if (batch.length + needed <= batch.buffer.length) return

@@ -4,7 +4,7 @@ import * as Batches from "./Batches.ts"
 
 /** Records wait here at the most; what comes beyond is dropped and counted. */
 const capacity = 20_000
-const batchSize = 1000
+const batchSize = 5000
 
 /** After this the answer to a batch is taken for lost, and the batch is sent again. */
 const timeout = "10 seconds"

@@ -199,19 +199,19 @@ const sender = Effect.fnUntraced(function* (url: string) {
 const ids = (analytics: Upstream.Upstream) => records(analytics).map(({ requestId }) => requestId)
 
 describe("RecordSender", () => {
-  it.live("sends in batches of a thousand at the most, in the order in which they came", () =>
+  it.live("sends in batches of 5000 at the most, in the order in which they came", () =>
     Effect.gen(function* () {
       const analytics = yield* Upstream.make(accepts)
       const { counters, offer } = yield* sender(analytics.url)
-      const expected = Array.from({ length: 2500 }, (_, i) => `r${i}`)
+      const expected = Array.from({ length: 12_500 }, (_, i) => `r${i}`)
       for (const id of expected) offer(offered(id))
       yield* Gateway.eventually(Effect.sync(counters), ({ recordsWaiting }) => recordsWaiting === 0)
       assert.deepStrictEqual(ids(analytics), expected)
       assert.deepStrictEqual(
         batches(analytics).map((batch) => batch.length),
-        [1000, 1000, 500]
+        [5000, 5000, 2500]
       )
-      assert.deepStrictEqual(counters(), { recordsSent: 2500, recordsDropped: 0, recordsWaiting: 0 })
+      assert.deepStrictEqual(counters(), { recordsSent: 12_500, recordsDropped: 0, recordsWaiting: 0 })
     })
   )
 
@@ -277,7 +277,7 @@ describe("RecordSender", () => {
     Effect.gen(function* () {
       const analytics = yield* Upstream.make(Upstream.hangs)
       const { end, offer } = yield* sender(analytics.url)
-      const expected = Array.from({ length: 2500 }, (_, i) => `r${i}`)
+      const expected = Array.from({ length: 12_500 }, (_, i) => `r${i}`)
       for (const id of expected) offer(offered(id))
       yield* Gateway.eventually(
         Effect.sync(() => analytics.requests.length),
