@@ -14,7 +14,7 @@ const root = join(import.meta.dirname, "..")
  * Redis, Node, the page of `/docs`).
  */
 const outside =
-  /^(?:@duckdb\/node-api|redis|@effect\/platform-node\/NodeHttpServer|.*\/internal\/httpApiSwagger\.[jt]s)$/
+  /^(?:@duckdb\/node-(?:api|bindings)|redis|@effect\/platform-node\/NodeHttpServer|.*\/internal\/httpApiSwagger\.[jt]s)$/
 
 const leaveOutside: BunPlugin = {
   name: "outside",

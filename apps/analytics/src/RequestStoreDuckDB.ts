@@ -138,17 +138,17 @@ const stored = (records: ReadonlyArray<RequestRecord>, writer: Writer) => {
 }
 
 const toRow = (record: RequestRecord): ReadonlyArray<Value> => [
-  BigInt(record.timestamp.epochMilliseconds),
+  record.timestamp.epochMilliseconds,
   record.requestId,
   record.method,
   record.path,
   record.route,
   record.service,
   record.target ?? null,
-  BigInt(record.status),
+  record.status,
   record.cause ?? null,
-  record.requestBytes === undefined ? null : BigInt(record.requestBytes),
-  record.responseBytes === undefined ? null : BigInt(record.responseBytes),
+  record.requestBytes ?? null,
+  record.responseBytes ?? null,
   record.durationMillis,
   record.upstreamMillis ?? null,
   record.client ?? null,

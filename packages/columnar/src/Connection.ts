@@ -3,7 +3,6 @@ import {
   BOOLEAN,
   DOUBLE,
   type DuckDBConnection,
-  DuckDBDataChunk,
   type DuckDBPreparedStatement,
   type DuckDBType,
   type JS,
@@ -11,6 +10,7 @@ import {
   VARCHAR
 } from "@duckdb/node-api"
 import { Effect } from "effect"
+import * as Chunk from "./Chunk.ts"
 import { ColumnarError } from "./ColumnarError.ts"
 
 /** A parameter, or a value to append. */
@@ -129,9 +129,6 @@ export const stream = <A extends object = Row>(
     })
   })
 
-/** The engine's vector size, which a chunk may not exceed. */
-const chunkRows = 2048
-
 /**
  * Appends rows that have a value for every column of the table, in the table's order. It is four times as fast as a prepared
  * INSERT of many rows.
@@ -146,14 +143,12 @@ export const append = (
     const appender = await connection.createAppender(table)
     try {
       const types = Array.from({ length: appender.columnCount }, (_, index) => appender.columnType(index))
-      for (let start = 0; start < rows.length; start += chunkRows) {
-        const part = rows.slice(start, start + chunkRows)
+      for (let start = 0; start < rows.length; start += Chunk.mostRows) {
+        const part = rows.slice(start, start + Chunk.mostRows)
         const wrong = part.find((row) => row.length !== types.length)
         if (wrong !== undefined)
           throw new TypeError(`table ${table} has ${types.length} columns, the row ${wrong.length}`)
-        const chunk = DuckDBDataChunk.create(types, part.length)
-        chunk.setRows(part)
-        appender.appendDataChunk(chunk)
+        appender.appendDataChunk(Chunk.make(types, part))
       }
       appender.flushSync()
     } catch (cause) {
