@@ -30,6 +30,7 @@ const make = Effect.fnUntraced(function* (baseUrl: string) {
   const client = yield* HttpClient.HttpClient
   const batches = Batches.make(capacity, batchSize)
   const some = yield* Latch.make(false)
+  const full = yield* Latch.make(false)
   let recordsSent = 0
   let recordsDropped = 0
   let failing = false
@@ -53,6 +54,7 @@ const make = Effect.fnUntraced(function* (baseUrl: string) {
     if (status >= 500) return yield* Effect.fail(new Error(`analytics answers ${status}`))
     if (isRefused) yield* Effect.logError("analytics refused request records", { status, reason: text.slice(0, 500) })
     batches.removeOldest()
+    if (batches.waiting() < batchSize) full.closeUnsafe()
     if (isRefused) recordsDropped += batch.records
     else recordsSent += batch.records
     if (failing) yield* Effect.logInfo("analytics takes request records again")
@@ -77,8 +79,8 @@ const make = Effect.fnUntraced(function* (baseUrl: string) {
   yield* some.await.pipe(
     Effect.andThen(Effect.retry(send, retry)),
     Effect.andThen(Effect.suspend(() => (batches.waiting() === 0 ? some.close : Effect.void))),
-    // Lets a batch gather, so that a busy gateway does not send one record at a time.
-    Effect.andThen(Effect.suspend(() => (batches.waiting() < batchSize ? Effect.sleep("200 millis") : Effect.void))),
+    // Lets a batch gather: to send and to store one costs some milliseconds, in which requests wait.
+    Effect.andThen(Effect.raceFirst(full.await, Effect.sleep("1 second"))),
     Effect.forever,
     Effect.forkScoped
   )
@@ -86,6 +88,7 @@ const make = Effect.fnUntraced(function* (baseUrl: string) {
     offer: (record) => {
       if (!batches.add(record)) recordsDropped++
       else if (batches.waiting() === 1) some.openUnsafe()
+      else if (batches.waiting() === batchSize) full.openUnsafe()
     },
     counters: () => ({ recordsSent, recordsDropped, recordsWaiting: batches.waiting() })
   })
