@@ -6,6 +6,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { dirname, join } from "node:path"
 import type { BunPlugin } from "bun"
+import { workspaceFolders } from "./install.mjs"
 
 const root = join(import.meta.dirname, "..")
 
@@ -39,12 +40,12 @@ const withoutImportMeta: BunPlugin = {
 
 /** Builds beside the place where the files belong and moves them there: what runs meanwhile never reads half of one. */
 const build = async (app: string) => {
-  const dist = join(root, "apps", app, "dist")
+  const dist = join(root, app, "dist")
   mkdirSync(dist, { recursive: true })
   const made = mkdtempSync(join(dist, "new-"))
   try {
     await Bun.build({
-      entrypoints: [join(root, "apps", app, "src/main.ts")],
+      entrypoints: [join(root, app, "src/main.ts")],
       outdir: made,
       target: "bun",
       // Bytecode is had for CommonJS alone.
@@ -60,4 +61,4 @@ const build = async (app: string) => {
   }
 }
 
-await Promise.all(readdirSync(join(root, "apps")).map(build))
+await Promise.all(workspaceFolders(root).flatMap((folder) => (folder.startsWith("apps/") ? build(folder) : [])))

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join, relative } from "node:path"
 import { bunProgram, fingerprint, SetupFailed, workspaceFolders } from "./install.mjs"
 
@@ -15,8 +15,12 @@ const stampFile = "node_modules/.opsbuddy-built"
 export function ensureBuilt(root) {
   const sources = sourcesFingerprint(root)
   const stamp = join(root, stampFile)
-  const built = readdirSync(join(root, "apps")).every((app) => existsSync(join(root, "apps", app, "dist/main.js")))
+  const built = workspaceFolders(root).every(
+    (folder) => !folder.startsWith("apps/") || existsSync(join(root, folder, "dist/main.js"))
+  )
   if (built && existsSync(stamp) && readFileSync(stamp, "utf8") === sources) return
+  // Until the build is whole: it may end halfway, and the sources be put back to what the stamp says.
+  rmSync(stamp, { force: true })
   console.error("opsbuddy: building the programs (a source changed)")
   const result = spawnSync(join(root, bunProgram), [builder], { cwd: root, stdio: ["ignore", 2, 2] })
   if (result.status !== 0) throw new SetupFailed(`${builder} failed; its own message is above`)
