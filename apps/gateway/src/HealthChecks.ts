@@ -1,4 +1,4 @@
-import { DateTime, Duration, Effect, FiberMap, Latch, Random, Schema } from "effect"
+import { Clock, Duration, Effect, FiberMap, Latch, Random, Schema } from "effect"
 import { HttpClient, type HttpClientResponse } from "effect/http"
 import type { Events } from "./Events.ts"
 import type { HealthConfig } from "./GatewayConfig.ts"
@@ -23,6 +23,9 @@ const verdict = Effect.fnUntraced(function* (response: HttpClientResponse.HttpCl
   return { passed, detail }
 })
 
+/** What is said of a target where nothing listens, or what listens hangs up. */
+const unreachable = "connection failed"
+
 const failed = (detail: string) => Effect.succeed({ passed: false, detail })
 
 const ask = (client: HttpClient.HttpClient, url: string, timeout: Duration.Duration) =>
@@ -32,7 +35,7 @@ const ask = (client: HttpClient.HttpClient, url: string, timeout: Duration.Durat
       duration: timeout,
       orElse: () => failed(`no answer within ${Duration.toMillis(timeout)} ms`)
     }),
-    Effect.catch((error) => failed(error.reason._tag === "TransportError" ? "connection failed" : error.message))
+    Effect.catch((error) => failed(error.reason._tag === "TransportError" ? unreachable : error.message))
   )
 
 /**
@@ -58,20 +61,26 @@ const check = Effect.fnUntraced(function* (
   events: Events["Service"]
 ) {
   const { detail, passed } = yield* ask(client, `${target.id}${health.path}`, health.timeout)
-  const now = yield* DateTime.now
+  const at = yield* Clock.currentTimeMillis
+  const who = { upstream: upstream.config.name, target: target.id }
   const before = target.checked
+  const isBack = passed && target.detail === unreachable
   note(target, passed, health)
   target.detail = detail
-  target.checkedAt = now.epochMilliseconds
-  if (before !== target.checked) {
+  target.checkedAt = at
+  if (isBack || (before === "failing" && target.checked === "healthy")) {
     // It has begun anew: what it failed before says nothing any more.
-    if (before === "failing") {
-      upstream.outliers.restore(target)
-      target.failuresInRow = 0
+    if (upstream.outliers.ejection(target, at) !== undefined) {
+      events.add({ kind: "target-restored", ...who, cause: `it answers its health check again: ${detail}` }, at)
     }
+    upstream.outliers.restore(target)
+    target.failuresInRow = 0
     upstream.changed()
-    const change = { upstream: upstream.config.name, target: target.id, from: before, to: target.checked }
-    events.add({ kind: "target-health-changed", ...change, cause: detail }, now.epochMilliseconds)
+  }
+  if (before !== target.checked) {
+    upstream.changed()
+    const change = { ...who, from: before, to: target.checked }
+    events.add({ kind: "target-health-changed", ...change, cause: detail }, at)
     // At the start services come up one by one: only a target that was well and is not any more is worth a warning.
     yield* target.checked === "healthy"
       ? Effect.logInfo("target passes its health check", { ...change, detail })
@@ -80,7 +89,7 @@ const check = Effect.fnUntraced(function* (
           detail
         })
   }
-  if (passed) upstream.breaker.halfOpen(now.epochMilliseconds, `target ${target.id} passes its health check`)
+  if (passed) upstream.breaker.halfOpen(at, `target ${target.id} passes its health check`)
   return passed
 })
 

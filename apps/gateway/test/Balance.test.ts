@@ -133,6 +133,29 @@ describe("A target that fails time and again", () => {
     })
   )
 
+  it.live("comes back at once when it had gone and is started again", () =>
+    Effect.gen(function* () {
+      const { port, upstreams } = yield* behind(2, {
+        outliers: { ...outliers, ejectFor: "1m" },
+        health: { every: "10m", unhealthyAfter: 100 }
+      })
+      const [a] = upstreams
+      yield* Gateway.checked(port)
+      yield* a?.stop ?? Effect.void
+      assert.strictEqual(yield* answering(port, 4), "bbbb")
+      yield* Gateway.eventually(Gateway.shop(port), ({ targets: [first] }) => first?.detail === "connection failed")
+      assert.deepStrictEqual(yield* states(port), ["ejected", "healthy"])
+      yield* a?.restart ?? Effect.void
+      yield* Gateway.eventually(states(port), ([first]) => first === "healthy")
+      assert.strictEqual(sorted(yield* answering(port, 4)), "aabb")
+      const events = (yield* ask(port, "/api/gateway/events?upstream=shop")).json().items as ReadonlyArray<object>
+      assert.deepInclude(events.at(-1), {
+        kind: "target-restored",
+        cause: "it answers its health check again: healthy"
+      })
+    })
+  )
+
   it.live("is not left out where half of the targets are already", () =>
     Effect.gen(function* () {
       const { port, upstreams } = yield* behind(4, {
