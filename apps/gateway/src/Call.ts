@@ -6,7 +6,7 @@ import { Cause, Duration, Effect, Exit, type Fiber } from "effect"
 import { Account, type Attempt } from "./Account.ts"
 import * as AccountText from "./AccountText.ts"
 import * as Cors from "./Cors.ts"
-import type { AttemptFailed, Attempts, Exchange, Head } from "./Exchange.ts"
+import { type AttemptFailed, type Attempts, type Exchange, type Head, idempotent } from "./Exchange.ts"
 import type { Gateway } from "./Gateway.ts"
 import type { RouteLimitConfig } from "./GatewayConfig.ts"
 import * as Key from "./Key.ts"
@@ -33,9 +33,6 @@ const passedOn: Answer = { _tag: "Upstream" }
 
 /** Answers that say that the server in front of the upstream, or the upstream itself, cannot serve at the moment. */
 export const isFailure = (status: number) => status === 502 || status === 503 || status === 504
-
-/** Methods that may run twice (RFC 9110, section 9.2.2). */
-const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"])
 
 /**
  * Retries that the budget lends where another target is sound, as many as it can hold: one dead target of several must cost no

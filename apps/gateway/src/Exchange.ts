@@ -13,6 +13,9 @@ export interface Head {
   readonly retryAfterMillis: number | undefined
 }
 
+/** Methods that may run twice (RFC 9110, section 9.2.2). */
+export const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"])
+
 /** What goes to the upstream beside what the client sent. */
 export interface Onward {
   readonly route: Route

@@ -3,7 +3,7 @@ import type { Attempt } from "./Account.ts"
 import { type Answer, Call } from "./Call.ts"
 import type { ClientConnection, Responder } from "./ClientConnection.ts"
 import * as Cors from "./Cors.ts"
-import { AttemptFailed, type Attempts, type Exchange, type Onward } from "./Exchange.ts"
+import { AttemptFailed, type Attempts, type Exchange, idempotent, type Onward } from "./Exchange.ts"
 import type { Gateway } from "./Gateway.ts"
 import * as Headers from "./Headers.ts"
 import * as Fields from "./http1/Fields.ts"
@@ -24,9 +24,6 @@ import { upstreamUrl } from "./UpstreamUrl.ts"
 
 /** The system's names for a connection that could not be made, with what they mean. */
 const connectFailure = (code: string) => (code === "ECONNREFUSED" ? "connection refused" : `connect failed (${code})`)
-
-/** Methods that may run twice (RFC 9110, section 9.2.2). */
-const idempotent = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"])
 
 /** One request that goes to an upstream: what its policies see of it, and the way of its bytes. */
 export class ForwardedRequest implements Exchange, Responder, Requester, RequestBody.BodySink {
