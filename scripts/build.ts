@@ -6,7 +6,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { dirname, join } from "node:path"
 import type { BunPlugin } from "bun"
-import { workspaceFolders } from "./install.mjs"
+import { appFolders } from "./install.mjs"
 
 const root = join(import.meta.dirname, "..")
 
@@ -61,4 +61,4 @@ const build = async (app: string) => {
   }
 }
 
-await Promise.all(workspaceFolders(root).flatMap((folder) => (folder.startsWith("apps/") ? build(folder) : [])))
+await Promise.all(appFolders(root).map(build))

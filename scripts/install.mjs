@@ -127,6 +127,14 @@ export function workspaceFolders(root) {
   })
 }
 
+/**
+ * Folders of the programs, relative to `root`.
+ * @param {string} root
+ */
+export function appFolders(root) {
+  return workspaceFolders(root).filter((folder) => folder.startsWith("apps/"))
+}
+
 /** @param {string} root */
 function manifest(root) {
   return JSON.parse(readFileSync(join(root, "package.json"), "utf8"))

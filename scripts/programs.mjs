@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join, relative } from "node:path"
-import { bunProgram, fingerprint, SetupFailed, workspaceFolders } from "./install.mjs"
+import { appFolders, bunProgram, stampFile as installedStamp, SetupFailed, workspaceFolders } from "./install.mjs"
 
 const builder = "scripts/build.ts"
 const stampFile = "node_modules/.opsbuddy-built"
@@ -15,9 +15,7 @@ const stampFile = "node_modules/.opsbuddy-built"
 export function ensureBuilt(root) {
   const sources = sourcesFingerprint(root)
   const stamp = join(root, stampFile)
-  const built = workspaceFolders(root).every(
-    (folder) => !folder.startsWith("apps/") || existsSync(join(root, folder, "dist/main.js"))
-  )
+  const built = appFolders(root).every((app) => existsSync(join(root, app, "dist/main.js")))
   if (built && existsSync(stamp) && readFileSync(stamp, "utf8") === sources) return
   // Until the build is whole: it may end halfway, and the sources be put back to what the stamp says.
   rmSync(stamp, { force: true })
@@ -29,11 +27,14 @@ export function ensureBuilt(root) {
 
 /**
  * Hex SHA-256 over everything that decides what a build makes: where the workspace is, for its path is in the programs,
- * what is installed, the sources, and the builder.
+ * what is installed (as `ensureInstalled` has just noted), the sources, and the builder.
  * @param {string} root
  */
 function sourcesFingerprint(root) {
-  const hash = createHash("sha256").update(`${root}\0${fingerprint(root)}\0`)
+  const hash = createHash("sha256")
+    .update(`${root}\0`)
+    .update(readFileSync(join(root, installedStamp)))
+    .update("\0")
   const files = workspaceFolders(root).flatMap((folder) =>
     readdirSync(join(root, folder, "src"), { recursive: true, encoding: "utf8" })
       .map((file) => join(root, folder, "src", file))

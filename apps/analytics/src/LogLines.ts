@@ -1,16 +1,14 @@
 import { isUtf8 } from "node:buffer"
 import { LogInput, logLimits } from "@opsbuddy/contract/Analytics"
 import { BodyTooLarge, type InvalidRequest, type Issue } from "@opsbuddy/contract/Problems"
+import { strict } from "@opsbuddy/contract/Wire"
 import { Effect, Result, Schema, SchemaIssue, Stream } from "effect"
 import { refusal } from "./Refusal.ts"
 
 /** More faults than these are not looked for. */
 const mostIssues = 100
 
-const decodeLine = Schema.decodeUnknownResult(Schema.fromJsonString(LogInput), {
-  errors: "all",
-  onExcessProperty: "error"
-})
+const decodeLine = Schema.decodeUnknownResult(Schema.fromJsonString(LogInput), strict)
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 const decoder = new TextDecoder()
 

@@ -1,6 +1,7 @@
 import { mostRecords, RequestRecord, RequestRecords } from "@opsbuddy/contract/Analytics"
 import { type RequestId, requestIdPattern } from "@opsbuddy/contract/Problems"
 import { strict } from "@opsbuddy/contract/Wire"
+import { contentTypeOf } from "@opsbuddy/runtime/HttpProblems"
 import { DateTime, Effect, Schema, SchemaIssue } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiError } from "effect/http-api"
@@ -10,8 +11,7 @@ import { HttpApiError } from "effect/http-api"
  * type is not JSON.
  */
 export const read = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
-  const type = request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase() ?? json
-  if (type !== json) return yield* Effect.fail(HttpServerResponse.empty({ status: 415 }))
+  if ((contentTypeOf(request) ?? json) !== json) return yield* Effect.fail(HttpServerResponse.empty({ status: 415 }))
   const text = yield* Effect.orDie(request.text)
   return yield* HttpApiError.HttpApiSchemaError.wrap("Payload", decode(text)).pipe(Effect.orDie)
 })

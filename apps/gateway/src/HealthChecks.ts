@@ -68,6 +68,7 @@ const check = Effect.fnUntraced(function* (
   note(target, passed, health)
   target.detail = detail
   target.checkedAt = at
+  if (isBack || before !== target.checked) upstream.changed()
   if (isBack || (before === "failing" && target.checked === "healthy")) {
     // It has begun anew: what it failed before says nothing any more.
     if (upstream.outliers.ejection(target, at) !== undefined) {
@@ -75,10 +76,8 @@ const check = Effect.fnUntraced(function* (
     }
     upstream.outliers.restore(target)
     target.failuresInRow = 0
-    upstream.changed()
   }
   if (before !== target.checked) {
-    upstream.changed()
     const change = { ...who, from: before, to: target.checked }
     events.add({ kind: "target-health-changed", ...change, cause: detail }, at)
     // At the start services come up one by one: only a target that was well and is not any more is worth a warning.

@@ -33,6 +33,12 @@ type Write = (vector: Vector, rows: Rows, column: number) => void
 
 const wrongType = (value: unknown, type: string) => new TypeError(`${typeof value} in a column of type ${type}`)
 
+/** The value, where it fits BIGINT, which has 64 bits and a sign; throws a `RangeError` where it does not. */
+export const int64 = (value: bigint) => {
+  if (BigInt.asIntN(64, value) !== value) throw new RangeError(`${value} does not fit 64 bits`)
+  return value
+}
+
 const writeBigInts: Write = (vector, rows, column) => {
   const items = new BigInt64Array(rows.length)
   const halves = new Uint32Array(items.buffer)
@@ -40,8 +46,7 @@ const writeBigInts: Write = (vector, rows, column) => {
     const value = rows[row]?.[column]
     if (value === null) continue
     if (typeof value === "bigint") {
-      if (BigInt.asIntN(64, value) !== value) throw new RangeError(`${value} does not fit 64 bits`)
-      items[row] = value
+      items[row] = int64(value)
     } else if (typeof value === "number" && Number.isSafeInteger(value)) {
       const high = Math.floor(value / 2 ** 32)
       halves[2 * row] = value - high * 2 ** 32

@@ -22,8 +22,6 @@ export type Value = null | boolean | number | bigint | string
  */
 export type Row = { readonly [column: string]: JS }
 
-const int64 = 2n ** 63n
-
 /** Without a type the engine takes `1e300` for an integer and a `bigint` for 128 bits, which skips its min-max indexes. */
 const parameterType = (value: Value): DuckDBType => {
   if (value === null) return SQLNULL
@@ -33,7 +31,7 @@ const parameterType = (value: Value): DuckDBType => {
     case "string":
       return VARCHAR
     case "bigint":
-      if (value >= int64 || value < -int64) throw new RangeError(`${value} does not fit 64 bits`)
+      Chunk.int64(value)
       return BIGINT
     case "number":
       return Number.isSafeInteger(value) && !Object.is(value, -0) ? BIGINT : DOUBLE

@@ -76,7 +76,8 @@ const unsupported = (routes: Routes, request: HttpServerRequest.HttpServerReques
   })
 }
 
-const contentTypeOf = (request: HttpServerRequest.HttpServerRequest) =>
+/** Without its parameters and in lower case. */
+export const contentTypeOf = (request: HttpServerRequest.HttpServerRequest) =>
   request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase()
 
 /** Answers that effect gives without a body of ours, by status. */

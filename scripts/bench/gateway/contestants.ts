@@ -46,8 +46,8 @@ const environment = ({ folder, sink, upstream }: Place, analytics: number) => ({
 
 /**
  * OpsBuddy's gateway from the working copy at `root`, with everything on that is on by default, and on Bun as it is built
- * for `npm start`. As `proxy` its request
- * records go to the sink, as `everything` to the real analytics on the same runtime.
+ * for `npm start`. As `proxy` its request records go to the sink, as `everything` to the real analytics on the same
+ * runtime.
  */
 const opsbuddy = (
   root: string,

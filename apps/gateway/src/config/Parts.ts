@@ -1,3 +1,4 @@
+import { strict } from "@opsbuddy/contract/Wire"
 import { Option, Result, Schema } from "effect"
 import { ConfigDocument, Route, Upstream } from "./ConfigDocument.ts"
 import * as Effective from "./Effective.ts"
@@ -12,10 +13,9 @@ export interface Parts {
   readonly routes: ReadonlyArray<Item<Route>>
 }
 
-const strictly = { errors: "all", onExcessProperty: "error" } as const
-const decodeDocument = Schema.decodeUnknownResult(ConfigDocument, strictly)
-const decodeUpstream = Schema.decodeUnknownOption(Upstream, strictly)
-const decodeRoute = Schema.decodeUnknownOption(Route, strictly)
+const decodeDocument = Schema.decodeUnknownResult(ConfigDocument, strict)
+const decodeUpstream = Schema.decodeUnknownOption(Upstream, strict)
+const decodeRoute = Schema.decodeUnknownOption(Route, strict)
 
 /** Takes a document apart that is written over these upstreams. */
 export const read = (root: Located, from: Fault["from"], under: ReadonlyArray<Item<Upstream>>): Parts => {
