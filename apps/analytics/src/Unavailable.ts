@@ -7,6 +7,6 @@ export const unavailable = <A>(effect: Effect.Effect<A, ColumnarError>) =>
   Effect.catch(effect, (error) =>
     Effect.andThen(
       Effect.logError("analytics store failed", { reason: error.reason, error: error.message }),
-      Effect.fail(new StoreUnavailable({}))
+      Effect.fail(new StoreUnavailable({ applied: "no" }))
     )
   )

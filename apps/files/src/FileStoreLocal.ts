@@ -30,7 +30,7 @@ const available =
   (operation: string) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     Effect.catchIf(effect, isFailure<E>, (error) =>
-      Effect.andThen(logged(operation, error), Effect.fail(new StoreUnavailable({})))
+      Effect.andThen(logged(operation, error), Effect.fail(new StoreUnavailable({ applied: "no" })))
     )
 
 interface Added {

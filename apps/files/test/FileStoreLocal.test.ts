@@ -101,7 +101,7 @@ describe("FileStoreLocal", () => {
         yield* Effect.gen(function* () {
           arm.operation = operation
           arm.calls = calls
-          assert.deepStrictEqual(yield* Effect.flip(store(["a", "b"])), new StoreUnavailable({}))
+          assert.deepStrictEqual(yield* Effect.flip(store(["a", "b"])), new StoreUnavailable({ applied: "no" }))
           arm.operation = undefined
           assert.deepStrictEqual(onDisk(directory), { incoming: [], contents: [] })
           assert.deepStrictEqual((yield* (yield* FileStore).list({})).items, [])
@@ -119,7 +119,10 @@ describe("FileStoreLocal", () => {
         const [info] = yield* store(["lost"])
         assert.isDefined(info)
         yield* (yield* FileSystem.FileSystem).remove(join(directory, "content", info.id.slice(-2), info.id))
-        assert.deepStrictEqual(yield* Effect.flip((yield* FileStore).content(info)), new StoreUnavailable({}))
+        assert.deepStrictEqual(
+          yield* Effect.flip((yield* FileStore).content(info)),
+          new StoreUnavailable({ applied: "no" })
+        )
         yield* (yield* FileStore).remove(info.id)
       }).pipe(Effect.provide(Layer.merge(local(directory), layerPlatform)))
     }).pipe(Effect.provideService(References.MinimumLogLevel, "None"))

@@ -81,7 +81,7 @@ const unavailable = <A>(effect: Effect.Effect<A, ColumnarError>) =>
   Effect.catch(effect, (error) =>
     Effect.andThen(
       Effect.logError("series store failed", { reason: error.reason, error: error.message }),
-      Effect.fail(new StoreUnavailable({}))
+      Effect.fail(new StoreUnavailable({ applied: "no" }))
     )
   )
 

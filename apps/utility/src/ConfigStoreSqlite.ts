@@ -39,7 +39,7 @@ const pageBytes = 4 * 1024 * 1024
 const afterAll = "\u{10ffff}"
 
 const unavailable = (error: SqlError.SqlError) =>
-  Effect.andThen(Effect.logError("config store failed", Cause.fail(error)), new StoreUnavailable({}))
+  Effect.andThen(Effect.logError("config store failed", Cause.fail(error)), new StoreUnavailable({ applied: "no" }))
 
 const store = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient

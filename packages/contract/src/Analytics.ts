@@ -1,7 +1,7 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiError, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Authentication, RequestDecoding } from "./Identity.ts"
-import { bodyProblems, problemMembers, problemPrefix, RequestId, StoreUnavailable } from "./Problems.ts"
+import { bodyProblems, problemMembers, problemPrefix, RequestId, storeProblems } from "./Problems.ts"
 import { ConfigValue } from "./Utility.ts"
 import { page, paging, strictRequests, Timestamp } from "./Wire.ts"
 
@@ -110,7 +110,7 @@ export class AnalyticsApi extends HttpApiGroup.make("analytics")
         })
       ],
       success: Accepted,
-      error: [...bodyProblems, StoreUnavailable]
+      error: [...bodyProblems, ...storeProblems]
     }),
     HttpApiEndpoint.get("listLogs", "/logs", {
       query: {
@@ -124,24 +124,24 @@ export class AnalyticsApi extends HttpApiGroup.make("analytics")
         requestId: Schema.optionalKey(RequestId)
       },
       success: page(LogEntry),
-      error: StoreUnavailable
+      error: storeProblems
     }),
     /** Takes the gateway's records; one that is already there (same id and time) is not stored twice. */
     HttpApiEndpoint.post("writeRequests", "/requests", {
       payload: RequestRecords,
       success: Accepted,
-      error: [...bodyProblems, StoreUnavailable]
+      error: [...bodyProblems, ...storeProblems]
     }),
     HttpApiEndpoint.get("request", "/requests/:id", {
       params: { id: RequestId },
       success: RequestStory,
-      error: [RequestNotFound, StoreUnavailable]
+      error: [RequestNotFound, ...storeProblems]
     }),
     /** Without `from` the last hour up to `to`; without `to` up to now. */
     HttpApiEndpoint.get("metrics", "/metrics", {
       query: { ...range, service: Schema.optionalKey(Schema.String) },
       success: Schema.Struct({ from: Timestamp, to: Timestamp, items: Schema.Array(RouteMetrics) }),
-      error: StoreUnavailable
+      error: storeProblems
     })
   )
   .prefix("/api/analytics")

@@ -2,7 +2,7 @@ import { Schema } from "effect"
 import { Multipart } from "effect/http"
 import { HttpApiEndpoint, HttpApiError, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Authentication, RequestDecoding } from "./Identity.ts"
-import { bodyProblems, IncompleteBody, problemMembers, problemPrefix, StoreUnavailable } from "./Problems.ts"
+import { bodyProblems, IncompleteBody, problemMembers, problemPrefix, storeProblems } from "./Problems.ts"
 import { page, paging, strictRequests, Timestamp } from "./Wire.ts"
 
 /** A UUIDv7, so ids sort by the time of upload. */
@@ -75,7 +75,7 @@ export class FilesApi extends HttpApiGroup.make("files")
         tags: Schema.optionalKey(Schema.fromJsonString(Tags))
       }).pipe(HttpApiSchema.asMultipartStream({ maxParts: 100, maxFieldSize: "64 KiB", fieldMimeTypes: [] })),
       success: Stored,
-      error: [InvalidUpload, IncompleteBody, ...bodyProblems, StoreUnavailable]
+      error: [InvalidUpload, IncompleteBody, ...bodyProblems, ...storeProblems]
     }),
     HttpApiEndpoint.get("list", "/", {
       query: {
@@ -89,26 +89,26 @@ export class FilesApi extends HttpApiGroup.make("files")
         )
       },
       success: page(FileInfo),
-      error: StoreUnavailable
+      error: storeProblems
     }),
     HttpApiEndpoint.get("download", "/:id", {
       params: { id: FileId },
       success: HttpApiSchema.StreamUint8Array(),
-      error: [FileNotFound, RangeNotSatisfiable, StoreUnavailable]
+      error: [FileNotFound, RangeNotSatisfiable, ...storeProblems]
     }),
     HttpApiEndpoint.get("stat", "/:id/metadata", {
       params: { id: FileId },
       success: FileInfo,
-      error: [FileNotFound, StoreUnavailable]
+      error: [FileNotFound, ...storeProblems]
     }),
     HttpApiEndpoint.patch("update", "/:id/metadata", {
       params: { id: FileId },
       /** `tags` replaces all tags of the file. */
       payload: Schema.Struct({ name: Schema.optionalKey(FileName), tags: Schema.optionalKey(Tags) }),
       success: FileInfo,
-      error: [FileNotFound, ...bodyProblems, StoreUnavailable]
+      error: [FileNotFound, ...bodyProblems, ...storeProblems]
     }),
-    HttpApiEndpoint.delete("remove", "/:id", { params: { id: FileId }, error: [FileNotFound, StoreUnavailable] })
+    HttpApiEndpoint.delete("remove", "/:id", { params: { id: FileId }, error: [FileNotFound, ...storeProblems] })
   )
   .prefix("/api/files")
   .middleware(Authentication)

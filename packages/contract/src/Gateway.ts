@@ -2,7 +2,7 @@ import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiError, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { AuditEntry } from "./Audit.ts"
 import { Authentication, RequestDecoding } from "./Identity.ts"
-import { bodyProblems, problemMembers, problemPrefix, RequestId, StoreUnavailable } from "./Problems.ts"
+import { bodyProblems, problemMembers, problemPrefix, RequestId, storeProblems } from "./Problems.ts"
 import { CircuitState, TargetState, UpstreamStatus } from "./Service.ts"
 import { page, paging, strictRequests, Timestamp } from "./Wire.ts"
 
@@ -270,8 +270,8 @@ export type GatewayEvent = typeof GatewayEvent.Type
 export const Reason = Schema.String.check(Schema.isPattern(/\S/, { expected: "a reason" }), Schema.isMaxLength(1000))
 
 const byName = { name: Schema.NonEmptyString }
-const operatorErrors = [UpstreamNotFound, ...bodyProblems, StoreUnavailable] as const
-const targetErrors = [UpstreamNotFound, TargetNotFound, ...bodyProblems, StoreUnavailable] as const
+const operatorErrors = [UpstreamNotFound, ...bodyProblems, ...storeProblems] as const
+const targetErrors = [UpstreamNotFound, TargetNotFound, ...bodyProblems, ...storeProblems] as const
 const drainPayload = Schema.Struct({ target: Schema.NonEmptyString, reason: Reason })
 
 /** What the gateway says about itself, and how it is operated; the services' own paths are forwarded unchanged. */
@@ -314,7 +314,7 @@ export class GatewayApi extends HttpApiGroup.make("gateway")
     HttpApiEndpoint.post("reload", "/config/reload", {
       payload: Schema.Struct({ reason: Reason }),
       success: RunningConfig,
-      error: [ConfigRejected, ...bodyProblems, StoreUnavailable]
+      error: [ConfigRejected, ...bodyProblems, ...storeProblems]
     }),
     /** The newest requests first. */
     HttpApiEndpoint.get("listRequests", "/requests", {
@@ -349,7 +349,7 @@ export class GatewayApi extends HttpApiGroup.make("gateway")
     HttpApiEndpoint.get("audit", "/audit", {
       query: { ...paging, from: Schema.optionalKey(Timestamp), to: Schema.optionalKey(Timestamp) },
       success: page(AuditEntry),
-      error: StoreUnavailable
+      error: storeProblems
     })
   )
   .prefix("/api/gateway")

@@ -52,6 +52,17 @@ export class UnsupportedMediaType extends HttpApiError.Problem<UnsupportedMediaT
   { ...problemMembers, accepts: Schema.Array(Schema.String) }
 ) {}
 
+/** The body is compressed in a way that the endpoint does not read; `acceptEncoding` lists what it does, as the header does. */
+export class UnsupportedContentEncoding extends HttpApiError.Problem<UnsupportedContentEncoding>()(
+  "UnsupportedContentEncoding",
+  {
+    type: `${problemPrefix}unsupported-content-encoding`,
+    status: 415,
+    title: "The content encoding is not supported here"
+  },
+  { ...problemMembers, acceptEncoding: Schema.Array(Schema.String) }
+) {}
+
 /** `limit` is in bytes. */
 export class BodyTooLarge extends HttpApiError.Problem<BodyTooLarge>()(
   "BodyTooLarge",
@@ -67,7 +78,7 @@ export class UriTooLong extends HttpApiError.Problem<UriTooLong>()(
 ) {}
 
 /** What every endpoint that takes a body may answer before it looks into the body. */
-export const bodyProblems = [BodyTooLarge, UnsupportedMediaType] as const
+export const bodyProblems = [BodyTooLarge, UnsupportedMediaType, UnsupportedContentEncoding] as const
 
 /** The client stopped sending, or sent a body that its own framing contradicts. */
 export class IncompleteBody extends HttpApiError.Problem<IncompleteBody>()(
@@ -90,9 +101,33 @@ export class NotReady extends HttpApiError.Problem<NotReady>()(
   problemMembers
 ) {}
 
-/** The service's own store refused or failed; nothing of the request was applied. */
+/**
+ * The service's own store cannot be used now; `detail` says why. `applied` is `no` where nothing of the request was stored, and
+ * `unknown` where the store failed while it committed and could not find out.
+ */
 export class StoreUnavailable extends HttpApiError.Problem<StoreUnavailable>()(
   "StoreUnavailable",
   { type: `${problemPrefix}store-unavailable`, status: 503, title: "The store cannot be used at the moment" },
+  { ...problemMembers, applied: Schema.Literals(["no", "unknown"]), retryAfter: Schema.optionalKey(Schema.Int) }
+) {}
+
+/** The disk that the service keeps its data on is full; nothing of the request was stored. Reading and deleting still work. */
+export class InsufficientStorage extends HttpApiError.Problem<InsufficientStorage>()(
+  "InsufficientStorage",
+  { type: `${problemPrefix}insufficient-storage`, status: 507, title: "The disk is full" },
   problemMembers
+) {}
+
+/** What every endpoint may fail with that reads or writes the service's own store. */
+export const storeProblems = [StoreUnavailable, InsufficientStorage] as const
+export type StoreProblem = StoreUnavailable | InsufficientStorage
+
+/**
+ * A condition of the request (`If-Match`, `If-None-Match`, `If-Unmodified-Since`; RFC 9110, section 13) does not hold, so
+ * nothing was changed. `etag` is the present one, absent where there is nothing at the path.
+ */
+export class PreconditionFailed extends HttpApiError.Problem<PreconditionFailed>()(
+  "PreconditionFailed",
+  { type: `${problemPrefix}precondition-failed`, status: 412, title: "The resource is not as the request expects it" },
+  { ...problemMembers, etag: Schema.optionalKey(Schema.String) }
 ) {}

@@ -21,6 +21,8 @@ const healthFields = {
   service: ServiceInfo,
   /** What the store answered just now; `none` where the program keeps nothing. */
   database: Schema.Union([HealthState, Schema.Literal("none")]),
+  /** Why the program is not healthy, a sentence each; absent where it is. */
+  reasons: Schema.optionalKey(Schema.Array(Schema.String)),
   timestamp: Timestamp,
   /** At the gateway: every upstream, as its last health check found it. */
   services: Schema.optionalKey(Schema.Array(ServiceHealth))
@@ -90,6 +92,10 @@ export const UpstreamStatus = Schema.Struct({
 })
 export type UpstreamStatus = typeof UpstreamStatus.Type
 
+/** Something that the program found out about its data, such as commits that a damaged log has lost, or files without a record. */
+export const Notice = Schema.Struct({ timestamp: Timestamp, message: Schema.String })
+export type Notice = typeof Notice.Type
+
 /** The details of a running program. Memory and storage are in bytes. */
 export const Status = Schema.Struct({
   service: ServiceInfo,
@@ -97,6 +103,8 @@ export const Status = Schema.Struct({
   memory: Schema.Struct({ rss: Schema.Int, heapUsed: Schema.Int }),
   storage: Schema.optionalKey(Schema.Struct({ kind: Schema.String, location: Schema.String, bytes: Schema.Int })),
   counters: Schema.Record(Schema.String, Schema.Finite),
+  /** What an operator should know about the data, oldest first; absent where there is nothing. */
+  notices: Schema.optionalKey(Schema.Array(Notice)),
   upstreams: Schema.optionalKey(Schema.Array(UpstreamStatus)),
   timestamp: Timestamp
 })

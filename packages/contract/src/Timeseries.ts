@@ -1,7 +1,7 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiError, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Authentication, RequestDecoding } from "./Identity.ts"
-import { bodyProblems, problemMembers, problemPrefix, StoreUnavailable } from "./Problems.ts"
+import { bodyProblems, problemMembers, problemPrefix, storeProblems } from "./Problems.ts"
 import { strictRequests } from "./Wire.ts"
 
 const Name = Schema.String.check(Schema.isBetweenLength(1, 256))
@@ -112,7 +112,7 @@ export class MeasurementNotFound extends HttpApiError.Problem<MeasurementNotFoun
 ) {}
 
 const text = (contentType: string) => Schema.String.pipe(HttpApiSchema.asText({ contentType }))
-const queryErrors = [InvalidQuery, MeasurementNotFound, StoreUnavailable] as const
+const queryErrors = [InvalidQuery, MeasurementNotFound, ...storeProblems] as const
 
 export class TimeseriesApi extends HttpApiGroup.make("timeseries")
   .add(
@@ -124,7 +124,7 @@ export class TimeseriesApi extends HttpApiGroup.make("timeseries")
       query: { precision: Schema.optionalKey(Schema.Literals(["ns", "us", "ms", "s"])) },
       payload: [text("text/plain"), text("application/octet-stream"), text("application/x-www-form-urlencoded")],
       success: Schema.Struct({ points: Schema.Int }),
-      error: [InvalidLines, ...bodyProblems, StoreUnavailable]
+      error: [InvalidLines, ...bodyProblems, ...storeProblems]
     }),
     HttpApiEndpoint.post("query", "/query", {
       payload: Query,

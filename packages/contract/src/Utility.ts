@@ -1,7 +1,7 @@
 import { Effect, Schema, SchemaIssue } from "effect"
 import { HttpApiEndpoint, HttpApiError, HttpApiGroup, OpenApi } from "effect/http-api"
 import { Authentication, RequestDecoding } from "./Identity.ts"
-import { bodyProblems, problemMembers, problemPrefix, StoreUnavailable } from "./Problems.ts"
+import { bodyProblems, problemMembers, problemPrefix, storeProblems } from "./Problems.ts"
 import { page, paging, strictRequests, Timestamp } from "./Wire.ts"
 
 /** The machine that the utility service runs on. Sizes are in bytes, times in seconds. */
@@ -161,23 +161,23 @@ export class UtilityApi extends HttpApiGroup.make("utility")
     HttpApiEndpoint.get("listConfigs", "/configs", {
       query: { ...paging, prefix: Schema.optionalKey(Schema.String) },
       success: page(ConfigEntry),
-      error: StoreUnavailable
+      error: storeProblems
     }),
     HttpApiEndpoint.get("getConfig", "/configs/:key", {
       params: { key: ConfigKey },
       success: ConfigEntry,
-      error: [ConfigNotFound, StoreUnavailable]
+      error: [ConfigNotFound, ...storeProblems]
     }),
     HttpApiEndpoint.put("setConfig", "/configs/:key", {
       params: { key: ConfigKey },
       /** The value itself. */
       payload: ConfigValue,
       success: ConfigEntry,
-      error: [...bodyProblems, StoreUnavailable]
+      error: [...bodyProblems, ...storeProblems]
     }),
     HttpApiEndpoint.delete("removeConfig", "/configs/:key", {
       params: { key: ConfigKey },
-      error: [ConfigNotFound, StoreUnavailable]
+      error: [ConfigNotFound, ...storeProblems]
     }),
     HttpApiEndpoint.get("listCommands", "/commands", { success: Schema.Struct({ items: Schema.Array(Command) }) }),
     HttpApiEndpoint.post("runCommand", "/commands/:name/run", {

@@ -13,6 +13,7 @@ import * as Routes from "./Routes.ts"
 import * as SelfMetrics from "./SelfMetrics.ts"
 import * as Server from "./Server.ts"
 import type { common } from "./Settings.ts"
+import { StoreHealth } from "./StoreHealth.ts"
 import type { Values, Variables } from "./Variables.ts"
 
 /** The version that `/health` tells. */
@@ -27,6 +28,7 @@ export type Platform =
   | Path.Path
   | Health.Readiness
   | Server.ServerFront
+  | StoreHealth
 
 export const layerPlatform: Layer.Layer<Platform> = FileAnswers.layer.pipe(
   Layer.provideMerge(
@@ -36,7 +38,8 @@ export const layerPlatform: Layer.Layer<Platform> = FileAnswers.layer.pipe(
       NodePath.layer,
       FetchHttpClient.layer,
       Health.Readiness.layer,
-      Server.ServerFront.layer
+      Server.ServerFront.layer,
+      StoreHealth.layer
     )
   )
 )

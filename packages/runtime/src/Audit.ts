@@ -96,7 +96,7 @@ const available = <A, R>(effect: Effect.Effect<A, SqlError.SqlError, R>) =>
   Effect.catchTag(effect, "SqlError", (error) =>
     Effect.andThen(
       Effect.logError("audit store failed", { reason: error.message }),
-      Effect.fail(new StoreUnavailable({}))
+      Effect.fail(new StoreUnavailable({ applied: "no" }))
     )
   )
 

@@ -7,12 +7,13 @@ import { HttpApi, HttpApiBuilder } from "effect/http-api"
 import { PrometheusMetrics } from "effect/observability"
 import type { Counters } from "./HttpRequests.ts"
 import * as Process from "./Process.ts"
+import { StoreHealth } from "./StoreHealth.ts"
 
 /** What an app tells about itself beside what is the same for all. Each effect really asks, each time. */
 export class HealthProbe extends Context.Service<
   HealthProbe,
   {
-    /** Asks the store; `none` where the app keeps nothing. */
+    /** Asks the store; `none` where the app keeps nothing. What it finds wrong it reports to `StoreHealth`. */
     readonly database: Effect.Effect<HealthState | "none">
     /** Where the data is and how many bytes it takes on disk. */
     readonly storage?: Effect.Effect<NonNullable<Status["storage"]>>
@@ -34,6 +35,10 @@ export class Readiness extends Context.Service<Readiness, Ref.Ref<boolean>>()("@
 /** The API that only has the group of the service itself, which every app's API contains. */
 const ServiceOnlyApi = HttpApi.make("service").add(ServiceApi)
 
+/** A store that refuses writes is degraded at best, whatever the probe found. */
+const withOutage = (database: HealthState | "none", outage: boolean) =>
+  outage && database !== "unhealthy" ? "degraded" : database
+
 const overall = (database: HealthState | "none", services: ReadonlyArray<typeof ServiceHealth.Type>): HealthState => {
   if (database === "unhealthy") return "unhealthy"
   return database === "degraded" || services.some((service) => service.status !== "healthy") ? "degraded" : "healthy"
@@ -51,20 +56,25 @@ export const handlers = (options: {
     Effect.fnUntraced(function* (group) {
       const probe = yield* HealthProbe
       const readiness = yield* Readiness
-      const started = yield* Clock.currentTimeMillis
-      const info = Effect.map(Clock.currentTimeMillis, (now) => ({
+      const store = yield* StoreHealth
+      // The wall clock may be set back.
+      const started = yield* Clock.monotonicTimeNanos
+      const info = Effect.map(Clock.monotonicTimeNanos, (now) => ({
         name: options.name,
         version: options.version,
-        uptime: (now - started) / 1000
+        uptime: Number((now - started) / 1_000_000n) / 1000
       }))
       const health = Effect.gen(function* () {
-        const database = yield* probe.database
+        const found = yield* probe.database
+        const outage = yield* store.outage
+        const database = withOutage(found, outage !== undefined)
         const services = probe.services === undefined ? undefined : yield* probe.services
         const status = overall(database, services ?? [])
         const rest = {
           service: yield* info,
           database,
           timestamp: yield* DateTime.now,
+          ...(outage === undefined ? {} : { reasons: [outage.reason] }),
           ...(services === undefined ? {} : { services })
         }
         // Two schemas with different statuses, so that the type has to be narrowed.
@@ -80,6 +90,7 @@ export const handlers = (options: {
           Effect.gen(function* () {
             const storage = probe.storage === undefined ? undefined : yield* probe.storage
             const upstreams = probe.upstreams === undefined ? undefined : yield* probe.upstreams
+            const notices = yield* store.notices
             return {
               service: yield* info,
               runtime: Process.runtime,
@@ -87,6 +98,7 @@ export const handlers = (options: {
               counters: { ...options.counters, ...(probe.counters === undefined ? {} : yield* probe.counters) },
               timestamp: yield* DateTime.now,
               ...(storage === undefined ? {} : { storage }),
+              ...(notices.length === 0 ? {} : { notices }),
               ...(upstreams === undefined ? {} : { upstreams })
             }
           }),
