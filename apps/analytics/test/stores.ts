@@ -3,6 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Columnar } from "@opsbuddy/columnar/Columnar"
 import { LogEntry, RequestRecord } from "@opsbuddy/contract/Analytics"
+import { StoreHealth } from "@opsbuddy/runtime/StoreHealth"
 import { DateTime, Effect, Layer } from "effect"
 import * as LogStoreDuckDB from "../src/LogStoreDuckDB.ts"
 import * as RequestStoreDuckDB from "../src/RequestStoreDuckDB.ts"
@@ -11,7 +12,9 @@ import * as RequestStoreDuckDB from "../src/RequestStoreDuckDB.ts"
 export const duckDB = (filename: string) =>
   Layer.mergeAll(LogStoreDuckDB.layer, RequestStoreDuckDB.layer).pipe(
     Layer.provideMerge(
-      Columnar.layer({ filename, migrations: { ...LogStoreDuckDB.migrations, ...RequestStoreDuckDB.migrations } })
+      Columnar.layer({ filename, migrations: { ...LogStoreDuckDB.migrations, ...RequestStoreDuckDB.migrations } }).pipe(
+        Layer.provide(StoreHealth.layer)
+      )
     )
   )
 

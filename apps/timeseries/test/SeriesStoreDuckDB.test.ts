@@ -3,6 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Columnar } from "@opsbuddy/columnar/Columnar"
+import { StoreHealth } from "@opsbuddy/runtime/StoreHealth"
 import { Effect, Layer, Schema } from "effect"
 import { SeriesStore } from "../src/SeriesStore.ts"
 import * as SeriesStoreDuckDB from "../src/SeriesStoreDuckDB.ts"
@@ -13,7 +14,8 @@ import * as Writing from "./SeriesStore.writing.ts"
 
 const store = (filename: string) =>
   SeriesStoreDuckDB.layer.pipe(
-    Layer.provideMerge(Columnar.layer({ filename, migrations: SeriesStoreDuckDB.migrations }))
+    Layer.provideMerge(Columnar.layer({ filename, migrations: SeriesStoreDuckDB.migrations })),
+    Layer.provide(StoreHealth.layer)
   )
 
 Writing.conformance("DuckDB", store(":memory:"))
