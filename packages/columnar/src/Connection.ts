@@ -4,6 +4,7 @@ import {
   DOUBLE,
   type DuckDBConnection,
   type DuckDBPreparedStatement,
+  type DuckDBResult,
   type DuckDBType,
   type JS,
   SQLNULL,
@@ -11,7 +12,8 @@ import {
 } from "@duckdb/node-api"
 import { Effect } from "effect"
 import * as Chunk from "./Chunk.ts"
-import { ColumnarError } from "./ColumnarError.ts"
+import type { ColumnarError } from "./ColumnarError.ts"
+import * as EngineErrors from "./EngineErrors.ts"
 
 /** A parameter, or a value to append. */
 export type Value = null | boolean | number | bigint | string
@@ -21,6 +23,92 @@ export type Value = null | boolean | number | bigint | string
  * DECIMAL as `number`, TIMESTAMP as `Date`, LIST as an array.
  */
 export type Row = { readonly [column: string]: JS }
+
+/**
+ * One connection of the engine, which runs one call at a time. It can be closed at any time: what runs on it is stopped, and an
+ * open result is read to its end, because the engine keeps the file open as long as one exists.
+ */
+export class Connection {
+  readonly native: DuckDBConnection
+  readonly store: EngineErrors.Store
+  /** The result that is being read. */
+  result: DuckDBResult | undefined
+  readonly #failed: (cause: unknown) => void
+  #running: Promise<unknown> = Promise.resolve()
+  #isRunning = false
+  #closing: Promise<void> | undefined
+
+  /** `failed` learns of every error that makes the engine refuse all that follows. */
+  constructor(native: DuckDBConnection, store: EngineErrors.Store, failed: (cause: unknown) => void) {
+    this.native = native
+    this.store = store
+    this.#failed = failed
+  }
+
+  get isClosed() {
+    return this.#closing !== undefined
+  }
+
+  /**
+   * Waits for a call that works outside the JavaScript thread. Interruption stops the statement and returns when the connection
+   * is idle again.
+   */
+  call<A>(work: () => Promise<A>): Effect.Effect<A, ColumnarError> {
+    return Effect.callback<A, ColumnarError>((resume) => {
+      if (this.isClosed) {
+        return resume(Effect.fail(EngineErrors.unavailable(this.store.filename, "the database has been reopened")))
+      }
+      this.#isRunning = true
+      const settled = work()
+        .then(
+          (value) => resume(Effect.succeed(value)),
+          (cause) => {
+            if (EngineErrors.isFatal(cause)) this.#failed(cause)
+            const error = this.isClosed
+              ? EngineErrors.unavailable(this.store.filename, "the database has been reopened", cause)
+              : EngineErrors.ofStatement(this.store, cause)
+            resume(Effect.fail(error))
+          }
+        )
+        .finally(() => {
+          this.#isRunning = false
+        })
+      this.#running = settled
+      return Effect.promise(() => this.#stop())
+    })
+  }
+
+  /** Stops what runs, gives up the result and closes; the same promise each time. */
+  close(): Promise<void> {
+    this.#closing ??= this.#stop()
+      .then(() => this.#drain())
+      .finally(() => this.native.closeSync())
+    return this.#closing
+  }
+
+  /** Again and again, because a statement that has not begun yet takes no notice of it. */
+  async #stop() {
+    if (!this.#isRunning) return
+    const again = setInterval(() => this.native.interrupt(), 5)
+    this.native.interrupt()
+    await this.#running.finally(() => clearInterval(again))
+  }
+
+  async #drain() {
+    if (this.result === undefined) return
+    this.native.interrupt()
+    try {
+      for (;;) {
+        const chunk = await this.result.fetchChunk()
+        if (chunk === null || chunk.rowCount === 0) return
+      }
+    } catch {
+      // An engine that has failed does not hold the result any longer.
+    } finally {
+      this.result = undefined
+    }
+  }
+}
 
 /** Without a type the engine takes `1e300` for an integer and a `bigint` for 128 bits, which skips its min-max indexes. */
 const parameterType = (value: Value): DuckDBType => {
@@ -38,37 +126,8 @@ const parameterType = (value: Value): DuckDBType => {
   }
 }
 
-/**
- * Waits for a call that works on `connection` outside the JavaScript thread. Interruption stops the statement and returns when the
- * connection is idle again.
- */
-const native = <A>(
-  connection: DuckDBConnection,
-  filename: string,
-  call: () => Promise<A>
-): Effect.Effect<A, ColumnarError> =>
-  Effect.callback<A, ColumnarError>((resume) => {
-    const settled = call().then(
-      (value) => resume(Effect.succeed(value)),
-      (cause) => resume(Effect.fail(statementError(filename, cause)))
-    )
-    return Effect.promise(() => {
-      // Again and again, because a statement that has not begun yet takes no notice of it.
-      const again = setInterval(() => connection.interrupt(), 5)
-      connection.interrupt()
-      return settled.finally(() => clearInterval(again))
-    })
-  })
-
-const statementError = (filename: string, cause: unknown) =>
-  new ColumnarError({
-    reason: "statement",
-    filename,
-    message: cause instanceof Error ? cause.message : String(cause),
-    cause
-  })
-
-const withStatement = async <A>(
+/** Prepares one statement with its parameters, for as long as `use` takes. */
+export const withStatement = async <A>(
   connection: DuckDBConnection,
   sql: string,
   parameters: ReadonlyArray<Value>,
@@ -83,77 +142,9 @@ const withStatement = async <A>(
   }
 }
 
-/** Runs one statement and answers its whole result. `A` is the caller's word for what it selects. */
-export const query = <A extends object = Row>(
-  connection: DuckDBConnection,
-  filename: string,
-  sql: string,
-  parameters: ReadonlyArray<Value>
-) =>
-  native(connection, filename, async () => {
-    const result = await withStatement(connection, sql, parameters, (statement) => statement.run())
-    const rows: ReadonlyArray<object> = await result.getRowObjectsJS()
-    // The columns of a statement are known to its author only.
-    return rows as ReadonlyArray<A>
-  })
-
 /** Runs one or, without parameters, several statements; answers how many rows the last one changed. */
-export const run = (
-  connection: DuckDBConnection,
-  filename: string,
-  sql: string,
-  parameters: ReadonlyArray<Value> = []
-) =>
-  native(connection, filename, async () => {
-    if (parameters.length === 0) return (await connection.run(sql)).rowsChanged
-    return (await withStatement(connection, sql, parameters, (statement) => statement.run())).rowsChanged
-  })
-
-/** Starts one statement; each run of the answered effect yields the next rows, up to 2048, and none after the last. */
-export const stream = <A extends object = Row>(
-  connection: DuckDBConnection,
-  filename: string,
-  sql: string,
-  parameters: ReadonlyArray<Value>
-) =>
-  native(connection, filename, async () => {
-    const result = await withStatement(connection, sql, parameters, (statement) => statement.stream())
-    const chunks = result.yieldRowObjectJs()
-    return native(connection, filename, async () => {
-      const next = await chunks.next()
-      const rows: ReadonlyArray<object> = next.done === true ? [] : next.value
-      // The columns of a statement are known to its author only.
-      return rows as ReadonlyArray<A>
-    })
-  })
-
-/**
- * Appends rows that have a value for every column of the table, in the table's order. It is four times as fast as a prepared
- * INSERT of many rows.
- */
-export const append = (
-  connection: DuckDBConnection,
-  filename: string,
-  table: string,
-  rows: ReadonlyArray<ReadonlyArray<Value>>
-) =>
-  native(connection, filename, async () => {
-    const appender = await connection.createAppender(table)
-    try {
-      const types = Array.from({ length: appender.columnCount }, (_, index) => appender.columnType(index))
-      for (let start = 0; start < rows.length; start += Chunk.mostRows) {
-        const part = rows.slice(start, start + Chunk.mostRows)
-        const wrong = part.find((row) => row.length !== types.length)
-        if (wrong !== undefined)
-          throw new TypeError(`table ${table} has ${types.length} columns, the row ${wrong.length}`)
-        appender.appendDataChunk(Chunk.make(types, part))
-      }
-      appender.flushSync()
-    } catch (cause) {
-      // Closing flushes what was appended before the failure, and only memory is freed then: the transaction is rolled back.
-      appender.clear()
-      throw cause
-    } finally {
-      appender.closeSync()
-    }
+export const run = (connection: Connection, sql: string, parameters: ReadonlyArray<Value> = []) =>
+  connection.call(async () => {
+    if (parameters.length === 0) return (await connection.native.run(sql)).rowsChanged
+    return (await withStatement(connection.native, sql, parameters, (statement) => statement.run())).rowsChanged
   })

@@ -1,4 +1,4 @@
-import { type Array, type Cause, Deferred, Effect, Exit, Fiber, Queue, type Scope } from "effect"
+import { type Array, type Cause, Deferred, Effect, Exit, Fiber, Option, Queue, type Scope } from "effect"
 
 export interface Options<Item, E> {
   /** Writes all items or, failing, none. It may get an item again, with fewer neighbours, after a failure. */
@@ -7,6 +7,8 @@ export interface Options<Item, E> {
   readonly capacity: number
   /** What callers get once the scope is closing. */
   readonly closed: () => E
+  /** Whether every other item would fail as well, so that it makes no sense to commit them in halves. */
+  readonly isOutage?: (error: E) => boolean
 }
 
 interface Entry<Item, E> {
@@ -20,13 +22,16 @@ interface Entry<Item, E> {
  * nothing, and many writers share the cost of a commit.
  *
  * The answered function returns when its item is committed. When a commit fails its items are committed in halves, down to
- * single ones, so an item fails for its own faults only. An item whose caller was interrupted before its commit began is
+ * single ones, so an item fails for its own faults only; but an outage fails all of them at once. An item whose caller was interrupted before its commit began is
  * left out. Closing the scope waits until all that was accepted is committed.
  */
 export const make = Effect.fnUntraced(function* <Item, E>(
   options: Options<Item, E>
 ): Effect.fn.Return<(item: Item) => Effect.Effect<void, E>, never, Scope.Scope> {
   const queue = yield* Queue.bounded<Entry<Item, E>, Cause.Done>(options.capacity)
+
+  const isOutage = (exit: Exit.Exit<unknown, E>) =>
+    options.isOutage !== undefined && Option.exists(Exit.findErrorOption(exit), options.isOutage)
 
   const flush = (entries: ReadonlyArray<Entry<Item, E>>): Effect.Effect<void> => {
     const [first, ...rest] = entries
@@ -35,7 +40,7 @@ export const make = Effect.fnUntraced(function* <Item, E>(
       Effect.asVoid,
       Effect.exit,
       Effect.flatMap((exit) => {
-        if (Exit.isSuccess(exit) || rest.length === 0) {
+        if (Exit.isSuccess(exit) || rest.length === 0 || isOutage(exit)) {
           for (const entry of entries) Deferred.doneUnsafe(entry.done, exit)
           return Effect.void
         }

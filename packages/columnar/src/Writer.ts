@@ -1,49 +1,154 @@
-import type { DuckDBConnection } from "@duckdb/node-api"
-import { Effect, Semaphore } from "effect"
-import type { ColumnarError } from "./ColumnarError.ts"
-import * as Connection from "./Connection.ts"
+import { Cause, Deferred, Effect, Exit, Option } from "effect"
+import * as Append from "./Append.ts"
+import type { Column } from "./Chunk.ts"
+import { ColumnarError } from "./ColumnarError.ts"
+import * as Commits from "./Commits.ts"
+import { type Connection, type Row, run, type Value, withStatement } from "./Connection.ts"
+import type { Engine, Resolution } from "./Engine.ts"
+import * as EngineErrors from "./EngineErrors.ts"
 
 /** The write transaction that a job runs in. It is committed when the job succeeds and rolled back when it fails. */
 export interface Writer {
   /** Runs one or, without parameters, several statements and answers how many rows the last one changed. */
-  run(sql: string, parameters?: ReadonlyArray<Connection.Value>): Effect.Effect<number, ColumnarError>
+  run(sql: string, parameters?: ReadonlyArray<Value>): Effect.Effect<number, ColumnarError>
   /** Sees what this transaction has changed. `A` is the caller's word for what the statement selects. */
-  query<A extends object = Connection.Row>(
+  query<A extends object = Row>(
     sql: string,
-    parameters?: ReadonlyArray<Connection.Value>
+    parameters?: ReadonlyArray<Value>
   ): Effect.Effect<ReadonlyArray<A>, ColumnarError>
   /** Appends rows with a value for every column of the table, in the table's order. */
-  append(table: string, rows: ReadonlyArray<ReadonlyArray<Connection.Value>>): Effect.Effect<void, ColumnarError>
-  /** Runs `action` when the transaction is on disk, before anyone is told so. */
+  append(table: string, rows: ReadonlyArray<ReadonlyArray<Value>>): Effect.Effect<void, ColumnarError>
+  /** The same for columns, which is several times as fast where they are typed arrays. All of them have `rowCount` values. */
+  appendColumns(table: string, columns: ReadonlyArray<Column>, rowCount: number): Effect.Effect<void, ColumnarError>
+  /** Makes the transaction write its number, though it changes nothing else. */
+  readonly touch: Effect.Effect<void>
+  /** Runs `action` when the transaction is on disk, before anyone learns of it; also where only a reopened file tells that it is. */
   afterCommit(action: () => void): void
 }
 
-/** Transactions on one connection, one at a time, each run to its end even when its caller is interrupted. */
-export const make = (connection: DuckDBConnection, filename: string) => {
-  const turn = Semaphore.makeUnsafe(1)
-  const run: Writer["run"] = (sql, parameters) => Connection.run(connection, filename, sql, parameters)
+/** How long a caller waits for the file to be opened anew, to learn whether its transaction was committed. */
+const patience = "10 seconds"
 
-  return <A, E>(body: (writer: Writer) => Effect.Effect<A, E>): Effect.Effect<A, E | ColumnarError> =>
-    Effect.suspend(() => {
-      const actions: Array<() => void> = []
-      const writer: Writer = {
-        run,
-        query: (sql, parameters = []) => Connection.query(connection, filename, sql, parameters),
-        append: (table, rows) => Connection.append(connection, filename, table, rows),
-        afterCommit: (action) => {
-          actions.push(action)
-        }
-      }
-      return run("BEGIN TRANSACTION").pipe(
-        Effect.andThen(body(writer)),
-        Effect.tap(run("COMMIT")),
-        // A failed COMMIT has rolled back already, and then ROLLBACK fails for want of a transaction.
-        Effect.onError(() => Effect.ignore(run("ROLLBACK"))),
-        Effect.tap(() =>
-          Effect.sync(() => {
-            for (const action of actions) action()
-          })
+type Outcome<A> =
+  | { readonly _tag: "committed"; readonly value: A; readonly changed: boolean }
+  /** The engine failed while it committed: the file knows the outcome. */
+  | { readonly _tag: "deferred"; readonly value: A; readonly resolution: Deferred.Deferred<Resolution, ColumnarError> }
+
+/**
+ * Transactions on one connection, one at a time, each run to its end even when its caller is interrupted. One that needs more
+ * memory than there is runs once more after `makeRoom`. `changed` tells whether anything was written.
+ */
+export const make =
+  (engine: Engine, makeRoom: (writer: Connection) => Effect.Effect<void, ColumnarError>) =>
+  <A, E>(
+    body: (writer: Writer) => Effect.Effect<A, E>
+  ): Effect.Effect<{ readonly value: A; readonly changed: boolean }, E | ColumnarError> =>
+    engine
+      .withWriter((connection) =>
+        attempt(engine, connection, body).pipe(
+          Effect.catchCause((cause) =>
+            isOutOfMemory(cause)
+              ? Effect.andThen(makeRoom(connection), attempt(engine, connection, body))
+              : Effect.failCause(cause)
+          )
         )
       )
-    }).pipe(Effect.uninterruptible, turn.withPermit)
-}
+      .pipe(
+        Effect.flatMap((outcome): Effect.Effect<{ readonly value: A; readonly changed: boolean }, ColumnarError> => {
+          if (outcome._tag === "committed") return Effect.succeed(outcome)
+          return Effect.flatMap(resolved(engine, outcome.resolution), (resolution) =>
+            resolution === "committed"
+              ? Effect.succeed({ value: outcome.value, changed: true })
+              : Effect.fail(EngineErrors.unavailable(engine.source.filename, "the database failed while it committed"))
+          )
+        }),
+        Effect.uninterruptible
+      )
+
+const isOutOfMemory = (cause: Cause.Cause<unknown>) =>
+  Option.exists(Cause.findErrorOption(cause), (error) => error instanceof ColumnarError && error.reason === "memory")
+
+const resolved = (engine: Engine, resolution: Deferred.Deferred<Resolution, ColumnarError>) =>
+  Deferred.await(resolution).pipe(
+    Effect.timeoutOption(patience),
+    Effect.flatMap(
+      Option.match({
+        onNone: () =>
+          Effect.fail(
+            new ColumnarError({
+              reason: "unavailable",
+              filename: engine.source.filename,
+              message: "the database failed while it committed and is still being reopened",
+              applied: "unknown"
+            })
+          ),
+        onSome: Effect.succeed
+      })
+    )
+  )
+
+const attempt = Effect.fnUntraced(function* <A, E>(
+  engine: Engine,
+  connection: Connection,
+  body: (writer: Writer) => Effect.Effect<A, E>
+): Effect.fn.Return<Outcome<A>, E | ColumnarError> {
+  const actions: Array<() => void> = []
+  let changed = false
+  const changing = <B>(effect: Effect.Effect<B, ColumnarError>) =>
+    Effect.suspend(() => {
+      changed = true
+      return effect
+    })
+  const writer: Writer = {
+    run: (sql, parameters) => changing(run(connection, sql, parameters)),
+    query: <A extends object>(sql: string, parameters: ReadonlyArray<Value> = []) => {
+      const rows = queryRows<A>(connection, sql, parameters)
+      return /^\s*(SELECT|FROM)\b/i.test(sql) ? rows : changing(rows)
+    },
+    append: (table, rows) => changing(Append.rows(connection, { table }, rows)),
+    appendColumns: (table, columns, rowCount) => changing(Append.columns(connection, { table }, columns, rowCount)),
+    touch: Effect.sync(() => {
+      changed = true
+    }),
+    afterCommit: (action) => {
+      actions.push(action)
+    }
+  }
+  const rollback = Effect.ignore(run(connection, "ROLLBACK"))
+  yield* run(connection, "BEGIN TRANSACTION").pipe(
+    // A rollback that failed has left one open.
+    Effect.catchIf(
+      (error) => error.message.includes("within a transaction"),
+      () => Effect.andThen(rollback, run(connection, "BEGIN TRANSACTION"))
+    )
+  )
+  const value = yield* Effect.onError(body(writer), () => rollback)
+  const number = engine.latest() + 1
+  const committed = () => {
+    if (changed) engine.acknowledge(number)
+    for (const action of actions) action()
+  }
+  const exit = yield* Effect.exit(run(connection, changed ? Commits.commit(number, engine.hasCommits()) : "COMMIT"))
+  if (Exit.isSuccess(exit)) {
+    committed()
+    return { _tag: "committed", value, changed }
+  }
+  const error = Option.getOrUndefined(Exit.findErrorOption(exit))
+  if (changed && error?.reason === "unavailable") {
+    const resolution = Deferred.makeUnsafe<Resolution, ColumnarError>()
+    engine.defer({ number, committed, resolution }, error.cause ?? error)
+    return { _tag: "deferred", value, resolution }
+  }
+  // A failed COMMIT has rolled back already, and then ROLLBACK fails for want of a transaction.
+  yield* rollback
+  return yield* Effect.failCause(exit.cause)
+})
+
+/** The whole result at once: within a transaction there is no other use of the connection meanwhile. */
+const queryRows = <A extends object>(connection: Connection, sql: string, parameters: ReadonlyArray<Value>) =>
+  connection.call(async () => {
+    const result = await withStatement(connection.native, sql, parameters, (statement) => statement.run())
+    const rows: ReadonlyArray<object> = await result.getRowObjectsJS()
+    // The columns of a statement are known to its author only.
+    return rows as ReadonlyArray<A>
+  })

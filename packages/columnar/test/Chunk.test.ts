@@ -1,8 +1,9 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { Columnar, type Value } from "../src/Columnar.ts"
+import { layerOf } from "./store.ts"
 
-const store = Columnar.layer({
+const store = layerOf({
   filename: ":memory:",
   migrations: {
     "1 all": "CREATE TABLE every (n BIGINT, int BIGINT, double DOUBLE, text VARCHAR, flag BOOLEAN, small VARCHAR)"

@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { StoreHealth } from "@opsbuddy/runtime/StoreHealth"
 import { Context, Effect, Layer } from "effect"
-import { Columnar } from "../src/Columnar.ts"
+import { Columnar, type Options } from "../src/Columnar.ts"
 
 /** A table `points (id BIGINT, name VARCHAR)` that refuses an id twice. */
 export const migrations = {
@@ -15,8 +16,10 @@ export const temporaryFile = Effect.acquireRelease(
   (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
 ).pipe(Effect.map((directory) => join(directory, "deep", "store.duckdb")))
 
+export const layerOf = (options: Options) => Columnar.layer(options).pipe(Layer.provideMerge(StoreHealth.layer))
+
 /** Opens the store until the scope closes. */
 export const open = (filename: string, more: { readonly [name: string]: string } = {}) =>
-  Effect.map(Layer.build(Columnar.layer({ filename, migrations: { ...migrations, ...more } })), Context.get(Columnar))
+  Effect.map(Layer.build(layerOf({ filename, migrations: { ...migrations, ...more } })), Context.get(Columnar))
 
-export const inMemory = Columnar.layer({ filename: ":memory:", migrations })
+export const inMemory = layerOf({ filename: ":memory:", migrations })

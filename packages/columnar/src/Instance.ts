@@ -1,0 +1,183 @@
+import { copyFile, mkdir, readdir, readlink, stat, statfs, truncate } from "node:fs/promises"
+import { dirname } from "node:path"
+import { type DuckDBConnection, DuckDBInstance } from "@duckdb/node-api"
+import { ByteSize, Clock, Duration, Effect } from "effect"
+import type { ColumnarError } from "./ColumnarError.ts"
+import * as EngineErrors from "./EngineErrors.ts"
+import { machineMemory } from "./Settings.ts"
+
+/** A store's file and what its engine may take. `filename` is absolute or `:memory:`. */
+export interface Source extends EngineErrors.Store {
+  readonly threads: number
+}
+
+export interface Opened {
+  readonly instance: DuckDBInstance
+  readonly writer: DuckDBConnection
+  /** What was found wrong with the file, a sentence each. */
+  readonly notices: ReadonlyArray<string>
+}
+
+export const isInMemory = ({ filename }: EngineErrors.Store) => filename === ":memory:"
+
+/** With blocks of 256 KiB, the engine's default, each column of each table takes twice that in memory after a checkpoint. */
+const blockSize = "16384"
+
+/** Replaying the log needs more memory than writing it did, because nothing is checkpointed in between. */
+const replayMemory = (source: Source) => Math.max(source.memoryLimit, Math.floor(machineMemory() * 0.7))
+
+/**
+ * Opens the file: replays its log with as much memory as the machine has, moves the log into the file where `checkpoint` says so
+ * and the disk has room, and then lowers the limit. A log that is damaged is replayed up to the damage, and a copy of it is kept.
+ */
+export const open = Effect.fnUntraced(function* (
+  source: Source,
+  options: { readonly checkpoint: boolean }
+): Effect.fn.Return<Opened, ColumnarError> {
+  const { filename } = source
+  const failed = (cause: unknown) => EngineErrors.ofOpening(filename, cause)
+  if (!isInMemory(source)) {
+    yield* Effect.tryPromise({ try: () => mkdir(dirname(filename), { recursive: true }), catch: failed })
+  }
+  const logBytes = yield* Effect.tryPromise({ try: () => bytesOfLog(source), catch: failed })
+  const started = yield* Clock.monotonicTimeNanos
+  const notices: Array<string> = []
+  const instance = yield* create(source, logBytes > 0, notices)
+  const writer = yield* Effect.tryPromise({ try: () => instance.connect(), catch: failed }).pipe(
+    Effect.onError(() => Effect.sync(() => instance.closeSync()))
+  )
+  const opened: Opened = { instance, writer, notices }
+  const run = (sql: string) => Effect.tryPromise({ try: () => writer.run(sql), catch: failed })
+  const settle = Effect.gen(function* () {
+    yield* run("PRAGMA disable_checkpoint_on_shutdown")
+    if (logBytes > 0) {
+      const now = yield* Clock.monotonicTimeNanos
+      yield* Effect.logInfo("database log replayed", {
+        filename,
+        bytes: logBytes,
+        duration: Duration.format(Duration.nanos(now - started))
+      })
+      if (options.checkpoint && (yield* hasRoom(source))) {
+        // The engine refuses everything after a checkpoint that failed, so the file is opened again without one.
+        const done = yield* Effect.exit(run("CHECKPOINT"))
+        if (done._tag === "Failure") return "again" as const
+      }
+      yield* run(`SET memory_limit = '${source.memoryLimit}B'`).pipe(
+        Effect.catch((error) =>
+          Effect.logWarning("database keeps the memory that its log needs until it is checkpointed", {
+            filename,
+            error: error.message
+          })
+        )
+      )
+    }
+    yield* run("SET lock_configuration = true")
+    return "open" as const
+  }).pipe(Effect.onError(() => Effect.sync(() => close(opened))))
+  if ((yield* settle) === "open") return opened
+  close(opened)
+  const again = yield* open(source, { checkpoint: false })
+  return { ...again, notices: [...notices, ...again.notices] }
+})
+
+export const close = ({ instance, writer }: Opened) => {
+  writer.closeSync()
+  instance.closeSync()
+}
+
+const create = (
+  source: Source,
+  hasLog: boolean,
+  notices: Array<string>
+): Effect.Effect<DuckDBInstance, ColumnarError> =>
+  Effect.tryPromise({
+    try: async () => {
+      const isNew = !isInMemory(source) && (await bytesOf(source.filename)) === 0
+      return DuckDBInstance.create(source.filename, {
+        threads: String(source.threads),
+        memory_limit: `${hasLog ? replayMemory(source) : source.memoryLimit}B`,
+        // Never within a commit: a checkpoint that fails makes the engine refuse everything.
+        checkpoint_threshold: "1TiB",
+        enable_external_access: "false",
+        autoinstall_known_extensions: "false",
+        autoload_known_extensions: "false",
+        ...(isNew ? { default_block_size: blockSize } : {})
+      })
+    },
+    catch: (cause) => cause
+  }).pipe(
+    Effect.catch((cause) => {
+      const message = EngineErrors.text(cause)
+      const log = /replaying WAL file "([^"]+)"/.exec(message)?.[1]
+      const position = /Corrupt WAL file: entry at byte position (\d+)/.exec(message)?.[1]
+      if (log === undefined || position === undefined)
+        return Effect.fail(EngineErrors.ofOpening(source.filename, cause))
+      return Effect.andThen(cut(source, log, Number(position), notices), create(source, hasLog, notices))
+    })
+  )
+
+/** Keeps a copy of the damaged log and cuts it where the damage begins, which the engine takes for a commit that never ended. */
+const cut = Effect.fnUntraced(function* ({ filename }: Source, log: string, position: number, notices: Array<string>) {
+  const copy = `${log}.damaged-${yield* Clock.currentTimeMillis}`
+  yield* Effect.tryPromise({
+    try: async () => {
+      const { size } = await stat(log)
+      // Otherwise it would be tried again and again.
+      if (position >= size) throw new Error(`the log ${log} is damaged`)
+      await copyFile(log, copy)
+      await truncate(log, position)
+      notices.push(
+        `the database log was damaged at byte ${position} of ${size}: what was before it is kept, and the whole log is in ${copy}`
+      )
+    },
+    catch: (cause) => EngineErrors.ofOpening(filename, cause)
+  })
+})
+
+/** A checkpoint writes what changed beside what it replaces; the compressed blocks are seldom more than half of the log. */
+export const hasRoom = (source: Source) =>
+  Effect.promise(async () => {
+    const [free, log] = await Promise.all([freeBytes(source), bytesOfLog(source)])
+    return free > log / 2 + 2 ** 20
+  })
+
+/** Bytes that this process may still write to the disk that the file is on. */
+export const freeBytes = async (store: EngineErrors.Store) => {
+  if (isInMemory(store)) return Number.POSITIVE_INFINITY
+  const { bavail, bsize } = await statfs(dirname(store.filename))
+  return bavail * bsize
+}
+
+/** Bytes of the logs, of which there are several while a checkpoint runs, or after it was cut off. */
+export const bytesOfLog = async (store: EngineErrors.Store) =>
+  isInMemory(store) ? 0 : sum(["", ".checkpoint", ".recovery"].map((suffix) => `${store.filename}.wal${suffix}`))
+
+/** Bytes of the file and its logs. */
+export const bytesOfAll = async (store: EngineErrors.Store) =>
+  isInMemory(store) ? 0 : (await bytesOf(store.filename)) + (await bytesOfLog(store))
+
+const sum = async (paths: ReadonlyArray<string>) => {
+  const sizes = await Promise.all(paths.map(bytesOf))
+  return sizes.reduce((total, size) => total + size, 0)
+}
+
+const bytesOf = (path: string) =>
+  stat(path).then(
+    (info) => info.size,
+    (cause: NodeJS.ErrnoException) => {
+      if (cause.code === "ENOENT") return 0
+      throw cause
+    }
+  )
+
+/**
+ * Whether this process still has the file open: the engine closes it when nothing of it is held any longer. Two instances of one
+ * file in a process would destroy it. Where the system does not tell, `false`.
+ */
+export const isHeld = async ({ filename }: EngineErrors.Store) => {
+  const files = await readdir("/proc/self/fd").catch(() => [])
+  const targets = await Promise.all(files.map((file) => readlink(`/proc/self/fd/${file}`).catch(() => "")))
+  return targets.includes(filename)
+}
+
+export const format = (bytes: number) => ByteSize.format(ByteSize.bytes(Math.round(bytes)))
