@@ -4,6 +4,7 @@ import type { ColumnarError } from "./ColumnarError.ts"
 import * as Commits from "./Commits.ts"
 import { type Connection, run } from "./Connection.ts"
 import type { Engine } from "./Engine.ts"
+import * as EngineErrors from "./EngineErrors.ts"
 import * as Instance from "./Instance.ts"
 
 /** A log beyond this is moved into the file. */
@@ -52,10 +53,12 @@ export const make = (engine: Engine, health: StoreHealth["Service"]): Checkpoint
 
   const checkpoint = Effect.fnUntraced(function* (writer: Connection) {
     if (Instance.isInMemory(source)) return
-    if (!(yield* Instance.hasRoom(source))) return yield* failed("the disk is full")
+    if (!(yield* Instance.hasRoom(source))) return yield* failed("the disk has too little room")
     const started = yield* Clock.monotonicTimeNanos
     yield* Effect.ignore(Commits.trim(writer, engine.latest()))
-    yield* Effect.tapError(run(writer, "CHECKPOINT"), (error) => failed(error.message))
+    yield* Effect.tapError(run(writer, "CHECKPOINT"), (error) =>
+      failed(EngineErrors.isFull(EngineErrors.text(error.cause)) ? "the disk is full" : error.message)
+    )
     remaining = yield* heldMemory(writer)
     const ended = yield* Clock.monotonicTimeNanos
     const taken = ended - started
@@ -63,7 +66,10 @@ export const make = (engine: Engine, health: StoreHealth["Service"]): Checkpoint
     pause = firstPause
     if (blocked) yield* Effect.logInfo("database checkpoints again", { filename })
     blocked = false
-    yield* Effect.logDebug("database checkpointed", { filename, duration: Duration.format(Duration.nanos(taken)) })
+    yield* Effect.logDebug("database checkpointed", {
+      filename,
+      duration: Duration.format(Duration.millis(Number(taken / 1_000_000n)))
+    })
   })
 
   const isDue = Effect.fnUntraced(function* (writer: Connection) {

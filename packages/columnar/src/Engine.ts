@@ -29,6 +29,11 @@ export interface Options {
   readonly memorySetting?: string
   /** Threads of the engine, for all its work together. Default 2. */
   readonly threads?: number
+  /**
+   * How large the log is when the engine checkpoints by itself within a commit, such as `1MiB`. Never, unless a test needs a COMMIT
+   * that fails after its transaction is in the log.
+   */
+  readonly checkpointInCommit?: string
 }
 
 /** How a COMMIT ended that the engine failed in. */
@@ -87,7 +92,8 @@ export const make = Effect.fnUntraced(function* (
     filename: options.filename === ":memory:" ? options.filename : resolve(options.filename),
     memoryLimit: bytesOf(options),
     memorySetting: options.memorySetting,
-    threads: options.threads ?? 2
+    threads: options.threads ?? 2,
+    checkpointInCommit: options.checkpointInCommit
   }
   const { filename } = source
   const inMemory = Instance.isInMemory(source)
@@ -178,7 +184,7 @@ export const make = Effect.fnUntraced(function* (
     yield* Effect.logInfo("database reopened", {
       filename,
       commit: latest,
-      duration: Duration.format(Duration.nanos(now - started))
+      duration: Duration.format(Duration.millis(Number((now - started) / 1_000_000n)))
     })
   })
 

@@ -16,7 +16,7 @@ export const text = (cause: unknown) => (cause instanceof Error ? cause.message 
 export const isFatal = (cause: unknown) =>
   /^(FATAL|INTERNAL) Error|database has been invalidated/.test(text(cause)) || text(cause).includes("FATAL Error:")
 
-const isFull = (message: string) => /No space left on device|ENOSPC|Disk quota exceeded|EDQUOT/.test(message)
+export const isFull = (message: string) => /No space left on device|ENOSPC|Disk quota exceeded|EDQUOT/.test(message)
 
 const isOutOfMemory = (message: string) =>
   /^Out of Memory Error|could not allocate block|max_temp_directory_size/i.test(message)

@@ -1,7 +1,7 @@
 import { copyFile, mkdir, readdir, readlink, stat, statfs, truncate } from "node:fs/promises"
 import { dirname } from "node:path"
 import { type DuckDBConnection, DuckDBInstance } from "@duckdb/node-api"
-import { ByteSize, Clock, Duration, Effect } from "effect"
+import { Clock, Duration, Effect } from "effect"
 import type { ColumnarError } from "./ColumnarError.ts"
 import * as EngineErrors from "./EngineErrors.ts"
 import { machineMemory } from "./Settings.ts"
@@ -9,6 +9,7 @@ import { machineMemory } from "./Settings.ts"
 /** A store's file and what its engine may take. `filename` is absolute or `:memory:`. */
 export interface Source extends EngineErrors.Store {
   readonly threads: number
+  readonly checkpointInCommit?: string | undefined
 }
 
 export interface Opened {
@@ -55,7 +56,7 @@ export const open = Effect.fnUntraced(function* (
       yield* Effect.logInfo("database log replayed", {
         filename,
         bytes: logBytes,
-        duration: Duration.format(Duration.nanos(now - started))
+        duration: Duration.format(Duration.millis(Number((now - started) / 1_000_000n)))
       })
       if (options.checkpoint && (yield* hasRoom(source))) {
         // The engine refuses everything after a checkpoint that failed, so the file is opened again without one.
@@ -97,7 +98,7 @@ const create = (
         threads: String(source.threads),
         memory_limit: `${hasLog ? replayMemory(source) : source.memoryLimit}B`,
         // Never within a commit: a checkpoint that fails makes the engine refuse everything.
-        checkpoint_threshold: "1TiB",
+        checkpoint_threshold: source.checkpointInCommit ?? "1TiB",
         enable_external_access: "false",
         autoinstall_known_extensions: "false",
         autoload_known_extensions: "false",
@@ -179,5 +180,3 @@ export const isHeld = async ({ filename }: EngineErrors.Store) => {
   const targets = await Promise.all(files.map((file) => readlink(`/proc/self/fd/${file}`).catch(() => "")))
   return targets.includes(filename)
 }
-
-export const format = (bytes: number) => ByteSize.format(ByteSize.bytes(Math.round(bytes)))

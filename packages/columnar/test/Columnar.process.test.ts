@@ -1,44 +1,6 @@
-import { spawn } from "node:child_process"
-import { once } from "node:events"
-import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { open, temporaryFile } from "./store.ts"
-
-/** A process that writes to `filename`; killed with the scope. `acknowledged` grows while it runs. */
-const writerProcess = (filename: string, first: number) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const child = spawn(
-        process.execPath,
-        [fileURLToPath(new URL("writer.child.ts", import.meta.url)), filename, String(first)],
-        {
-          stdio: ["ignore", "pipe", "inherit"]
-        }
-      )
-      const acknowledged: Array<number> = []
-      const lines = createInterface({ input: child.stdout })
-      lines.on("line", (line) => acknowledged.push(Number(line)))
-      const exited = once(lines, "close")
-      return { child, acknowledged, lines, exited }
-    }),
-    ({ child, exited }) =>
-      Effect.promise(() => {
-        child.kill("SIGKILL")
-        return exited
-      })
-  )
-
-const acknowledgedAtLeast = (writer: Effect.Success<ReturnType<typeof writerProcess>>, least: number) =>
-  Effect.callback<void>((resume) => {
-    const check = () => {
-      if (writer.acknowledged.length >= least) resume(Effect.void)
-    }
-    check()
-    writer.lines.on("line", check)
-    return Effect.sync(() => writer.lines.off("line", check))
-  })
+import { acknowledgedAtLeast, open, temporaryFile, writerProcess } from "./store.ts"
 
 describe("Columnar between processes", () => {
   it.live("is refused to a second process, with the file and its owner", () =>

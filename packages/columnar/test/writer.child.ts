@@ -2,8 +2,11 @@ import { writeSync } from "node:fs"
 import { Effect, Logger } from "effect"
 import { open } from "./store.ts"
 
-/** Writes rows as fast as it can with 16 writers, and prints an id a line once it is acknowledged. Arguments: file, first id. */
-const [filename = "", first = "0"] = process.argv.slice(2)
+/**
+ * Writes rows as fast as it can, and prints an id a line once it is acknowledged. Arguments: file, first id, and how many writers
+ * there are, by default 16; with one each row has a commit of its own.
+ */
+const [filename = "", first = "0", writers = "16"] = process.argv.slice(2)
 let next = BigInt(first)
 
 const program = Effect.gen(function* () {
@@ -17,7 +20,7 @@ const program = Effect.gen(function* () {
   })
   yield* Effect.forever(
     Effect.all(
-      Array.from({ length: 16 }, () => write),
+      Array.from({ length: Number(writers) }, () => write),
       { concurrency: "unbounded" }
     )
   )
