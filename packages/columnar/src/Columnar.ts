@@ -103,15 +103,18 @@ const make = Effect.fnUntraced(function* (
   const transact = Transaction.make(engine, checkpoints.run)
 
   /** The checkpoint runs after whoever waits for the commit has learnt of it. */
-  const checkpoint = Effect.flatMap(checkpoints.isTime, (isTime) =>
-    isTime
-      ? engine.withWriter(checkpoints.runIfDue).pipe(Effect.ignore, Effect.forkIn(scope), Effect.asVoid)
-      : Effect.void
-  )
+  const checkpoint = (changes: Checkpoints.Changes) =>
+    Effect.flatMap(checkpoints.isTime(changes), (isTime) =>
+      isTime
+        ? engine.withWriter(checkpoints.runIfDue).pipe(Effect.ignore, Effect.forkIn(scope), Effect.asVoid)
+        : Effect.void
+    )
 
   const transaction = <A, E>(body: (writer: Transaction.Writer) => Effect.Effect<A, E>) =>
     transact(body).pipe(
-      Effect.tap(({ changed }) => (changed ? Effect.andThen(health.accepted, checkpoint) : Effect.void)),
+      Effect.tap(({ changes }) =>
+        changes === undefined ? Effect.void : Effect.andThen(health.accepted, checkpoint(changes))
+      ),
       Effect.map(({ value }) => value)
     )
 

@@ -21,7 +21,11 @@ export interface Opened {
 
 export const isInMemory = ({ filename }: EngineErrors.Store) => filename === ":memory:"
 
-/** With blocks of 256 KiB, the engine's default, each column of each table takes twice that in memory after a checkpoint. */
+/**
+ * With blocks of 256 KiB, the engine's default, each column of a table takes twice that in memory from the first append after a
+ * checkpoint on: 472 MB for 300 tables of 3 columns, with 16 KiB 29 MB. A million rows of 10 DOUBLE take as long to append and to
+ * aggregate by host and hour with either; the file is 84 MB instead of 73.
+ */
 const blockSize = "16384"
 
 /** Replaying the log needs more memory than writing it did, because nothing is checkpointed in between. */

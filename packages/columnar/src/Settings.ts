@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs"
 import { totalmem } from "node:os"
 import { variable } from "@opsbuddy/runtime/Variables"
-import { ByteSize, Config } from "effect"
+import { ByteSize, Config, Schema } from "effect"
 
 const least = 256 * 2 ** 20
 const most = 4 * 2 ** 30
@@ -22,8 +22,8 @@ export const machineMemory = (read: (path: string) => string = (path) => readFil
 const cgroupFiles = (read: (path: string) => string) => {
   const group = /^0::(\/.*)$/m.exec(attempt(() => read("/proc/self/cgroup")) ?? "")?.[1] ?? "/"
   const names = group.split("/").filter((name) => name !== "" && name !== "..")
-  const groups = Array.from({ length: names.length + 1 }, (_, count) => names.slice(0, count).join("/"))
-  return [...groups.map((path) => `/sys/fs/cgroup/${path}/memory.max`), "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
+  const groups = Array.from({ length: names.length + 1 }, (_, count) => ["", ...names.slice(0, count)].join("/"))
+  return [...groups.map((path) => `/sys/fs/cgroup${path}/memory.max`), "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
 }
 
 const attempt = (read: () => string) => {
@@ -43,9 +43,18 @@ export const memory = (service: "timeseries" | "analytics") =>
   variable(memoryName(service), memorySize, {
     description:
       "memory that the database may take before it writes to its temporary folder or refuses, at least 64 MiB; by default an eighth of what the machine or the control group has, from 256 MiB to 4 GiB",
-    fallback: ByteSize.format(defaultMemory())
+    // A rounded number of GiB would be no whole number of bytes.
+    fallback: `${defaultMemory() / ByteSize.mebibytes(1)} MiB`
   })
 
 export const memoryName = (service: "timeseries" | "analytics") => `OPSBUDDY_${service.toUpperCase()}_MEMORY`
 
-const memorySize = (name: string) => Config.ByteSize(name)
+const memorySize = (name: string) =>
+  Config.schema(
+    Schema.ByteSize.check(
+      Schema.makeFilter((size) => size >= ByteSize.mebibytes(64), {
+        expected: "a size of at least 64 MiB, such as 512 MiB"
+      })
+    ),
+    name
+  )

@@ -1,5 +1,6 @@
 import { Cause, Deferred, Effect, Exit, Option } from "effect"
 import * as Append from "./Append.ts"
+import type { Changes } from "./Checkpoints.ts"
 import type { Column } from "./Chunk.ts"
 import { ColumnarError } from "./ColumnarError.ts"
 import * as Commits from "./Commits.ts"
@@ -29,20 +30,28 @@ export interface Writer {
 /** How long a caller waits for the file to be opened anew, to learn whether its transaction was committed. */
 const patience = "10 seconds"
 
+/** `changes` is absent where nothing was written. */
+export interface Committed<A> {
+  readonly value: A
+  readonly changes: Changes | undefined
+}
+
 type Outcome<A> =
-  | { readonly _tag: "committed"; readonly value: A; readonly changed: boolean }
+  | { readonly _tag: "committed"; readonly committed: Committed<A> }
   /** The engine failed while it committed: the file knows the outcome. */
-  | { readonly _tag: "deferred"; readonly value: A; readonly resolution: Deferred.Deferred<Resolution, ColumnarError> }
+  | {
+      readonly _tag: "deferred"
+      readonly committed: Committed<A>
+      readonly resolution: Deferred.Deferred<Resolution, ColumnarError>
+    }
 
 /**
  * Transactions on one connection, one at a time, each run to its end even when its caller is interrupted. One that needs more
- * memory than there is runs once more after `makeRoom`. `changed` tells whether anything was written.
+ * memory than there is runs once more after `makeRoom`.
  */
 export const make =
   (engine: Engine, makeRoom: (writer: Connection) => Effect.Effect<void, ColumnarError>) =>
-  <A, E>(
-    body: (writer: Writer) => Effect.Effect<A, E>
-  ): Effect.Effect<{ readonly value: A; readonly changed: boolean }, E | ColumnarError> =>
+  <A, E>(body: (writer: Writer) => Effect.Effect<A, E>): Effect.Effect<Committed<A>, E | ColumnarError> =>
     engine
       .withWriter((connection) =>
         attempt(engine, connection, body).pipe(
@@ -54,11 +63,11 @@ export const make =
         )
       )
       .pipe(
-        Effect.flatMap((outcome): Effect.Effect<{ readonly value: A; readonly changed: boolean }, ColumnarError> => {
-          if (outcome._tag === "committed") return Effect.succeed(outcome)
+        Effect.flatMap((outcome): Effect.Effect<Committed<A>, ColumnarError> => {
+          if (outcome._tag === "committed") return Effect.succeed(outcome.committed)
           return Effect.flatMap(resolved(engine, outcome.resolution), (resolution) =>
             resolution === "committed"
-              ? Effect.succeed({ value: outcome.value, changed: true })
+              ? Effect.succeed(outcome.committed)
               : Effect.fail(EngineErrors.unavailable(engine.source.filename, "the database failed while it committed"))
           )
         }),
@@ -93,20 +102,30 @@ const attempt = Effect.fnUntraced(function* <A, E>(
   body: (writer: Writer) => Effect.Effect<A, E>
 ): Effect.fn.Return<Outcome<A>, E | ColumnarError> {
   const actions: Array<() => void> = []
+  const appended = new Map<string, number>()
+  let statements = 0
   let changed = false
-  const changing = <B>(effect: Effect.Effect<B, ColumnarError>) =>
+  const executing = <B>(effect: Effect.Effect<B, ColumnarError>) =>
     Effect.suspend(() => {
       changed = true
+      statements++
+      return effect
+    })
+  const appending = (table: string, columns: number, effect: Effect.Effect<void, ColumnarError>) =>
+    Effect.suspend(() => {
+      changed = true
+      appended.set(table, columns)
       return effect
     })
   const writer: Writer = {
-    run: (sql, parameters) => changing(run(connection, sql, parameters)),
+    run: (sql, parameters) => executing(run(connection, sql, parameters)),
     query: <A extends object>(sql: string, parameters: ReadonlyArray<Value> = []) => {
       const rows = queryRows<A>(connection, sql, parameters)
-      return /^\s*(SELECT|FROM)\b/i.test(sql) ? rows : changing(rows)
+      return /^\s*(SELECT|FROM)\b/i.test(sql) ? rows : executing(rows)
     },
-    append: (table, rows) => changing(Append.rows(connection, { table }, rows)),
-    appendColumns: (table, columns, rowCount) => changing(Append.columns(connection, { table }, columns, rowCount)),
+    append: (table, rows) => appending(table, rows[0]?.length ?? 0, Append.rows(connection, { table }, rows)),
+    appendColumns: (table, columns, rowCount) =>
+      appending(table, columns.length, Append.columns(connection, { table }, columns, rowCount)),
     touch: Effect.sync(() => {
       changed = true
     }),
@@ -124,20 +143,21 @@ const attempt = Effect.fnUntraced(function* <A, E>(
   )
   const value = yield* Effect.onError(body(writer), () => rollback)
   const number = engine.latest() + 1
-  const committed = () => {
+  const onDisk = () => {
     if (changed) engine.acknowledge(number)
     for (const action of actions) action()
   }
   const exit = yield* Effect.exit(run(connection, changed ? Commits.commit(number, engine.hasCommits()) : "COMMIT"))
+  const committed = { value, changes: changed ? { appended, statements } : undefined }
   if (Exit.isSuccess(exit)) {
-    committed()
-    return { _tag: "committed", value, changed }
+    onDisk()
+    return { _tag: "committed", committed }
   }
   const error = Option.getOrUndefined(Exit.findErrorOption(exit))
   if (changed && error?.reason === "unavailable") {
     const resolution = Deferred.makeUnsafe<Resolution, ColumnarError>()
-    engine.defer({ number, committed, resolution }, error.cause ?? error)
-    return { _tag: "deferred", value, resolution }
+    engine.defer({ number, committed: onDisk, resolution }, error.cause ?? error)
+    return { _tag: "deferred", committed, resolution }
   }
   // A failed COMMIT has rolled back already, and then ROLLBACK fails for want of a transaction.
   yield* rollback

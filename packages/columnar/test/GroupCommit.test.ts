@@ -61,6 +61,37 @@ describe("GroupCommit", () => {
     })
   )
 
+  it.effect("fails all items at once when the store is out, without trying each", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      const started = yield* Deferred.make<void>()
+      let commits = 0
+      const add = yield* GroupCommit.make<number, string>({
+        capacity: 100,
+        closed: () => "closed",
+        isOutage: (error) => error === "full",
+        commit: () =>
+          Effect.suspend(() => {
+            commits++
+            if (commits > 1) return Effect.fail("full")
+            return Effect.andThen(Deferred.succeed(started, undefined), Deferred.await(gate))
+          })
+      })
+      const first = yield* Effect.forkChild(add(0))
+      yield* Deferred.await(started)
+      const others = yield* Effect.forEach([1, 2, 3, 4, 5], (item) =>
+        Effect.forkChild(Effect.flip(add(item)), { startImmediately: true })
+      )
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(first)
+      assert.deepStrictEqual(
+        yield* Fiber.joinAll(others),
+        Array.from({ length: 5 }, () => "full")
+      )
+      assert.strictEqual(commits, 2)
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("leaves out an item whose caller was interrupted before its commit began", () =>
     Effect.gen(function* () {
       const { add, committed, gate, scope, started } = yield* recorder()
