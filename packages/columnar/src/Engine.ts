@@ -162,8 +162,11 @@ export const make = Effect.fnUntraced(function* (
     readers.clear()
     yield* Effect.sync(() => old.opened.instance.closeSync())
     const least = latest
-    const next = yield* Effect.suspend(() => released).pipe(
+    yield* released.pipe(
       Effect.andThen(start(least, false)),
+      Effect.map(resume),
+      // Otherwise a file that has just been opened would be forgotten when the store closes.
+      Effect.uninterruptible,
       Effect.tapError((error) =>
         Effect.sync(() => {
           if (phase._tag === "reopening") phase = { _tag: "reopening", error }
@@ -172,6 +175,16 @@ export const make = Effect.fnUntraced(function* (
       Effect.retry(backoff),
       Effect.orDie
     )
+    const now = yield* Clock.monotonicTimeNanos
+    yield* Effect.logInfo("database reopened", {
+      filename,
+      commit: latest,
+      duration: Duration.format(Duration.millis(Number((now - started) / 1_000_000n)))
+    })
+  })
+
+  /** The file tells how the transaction ended that the engine failed in; only then others see what it has. */
+  const resume = (next: Open) => {
     if (pending !== undefined) {
       const { committed, number, resolution } = pending
       pending = undefined
@@ -180,13 +193,7 @@ export const make = Effect.fnUntraced(function* (
       Deferred.doneUnsafe(resolution, Exit.succeed(isCommitted ? "committed" : "rolled back"))
     }
     phase = next
-    const now = yield* Clock.monotonicTimeNanos
-    yield* Effect.logInfo("database reopened", {
-      filename,
-      commit: latest,
-      duration: Duration.format(Duration.millis(Number((now - started) / 1_000_000n)))
-    })
-  })
+  }
 
   const released = Effect.flatMap(
     Effect.promise(() => (inMemory ? Promise.resolve(false) : Instance.isHeld(source))),

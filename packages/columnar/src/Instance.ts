@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, readlink, stat, statfs, truncate } from "node:fs/promises"
+import { copyFile, mkdir, readdir, readlink, realpath, stat, statfs, truncate } from "node:fs/promises"
 import { dirname } from "node:path"
 import { type DuckDBConnection, DuckDBInstance } from "@duckdb/node-api"
 import { Clock, Duration, Effect } from "effect"
@@ -182,5 +182,6 @@ const bytesOf = (path: string) =>
 export const isHeld = async ({ filename }: EngineErrors.Store) => {
   const files = await readdir("/proc/self/fd").catch(() => [])
   const targets = await Promise.all(files.map((file) => readlink(`/proc/self/fd/${file}`).catch(() => "")))
-  return targets.includes(filename)
+  const path = await realpath(filename).catch(() => filename)
+  return targets.includes(path)
 }

@@ -15,12 +15,14 @@ export const apply = Effect.fnUntraced(function* (
   transaction: <A>(body: (writer: Writer) => Effect.Effect<A, ColumnarError>) => Effect.Effect<A, ColumnarError>
 ): Effect.fn.Return<void, ColumnarError> {
   const applied = yield* transaction((writer) =>
-    Effect.andThen(
-      writer.run(
-        "CREATE TABLE IF NOT EXISTS columnar_migrations (name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL)"
-      ),
-      writer.query<{ readonly name: string }>("SELECT name FROM columnar_migrations")
-    )
+    Effect.gen(function* () {
+      const tables = yield* writer.query("SELECT 1 FROM duckdb_tables() WHERE table_name = 'columnar_migrations'")
+      // A start writes nothing where it need not, because the disk may be full.
+      if (tables.length === 0) {
+        yield* writer.run("CREATE TABLE columnar_migrations (name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL)")
+      }
+      return yield* writer.query<{ readonly name: string }>("SELECT name FROM columnar_migrations")
+    })
   )
   const names = new Set(applied.map((row) => row.name))
   const unknown = [...names].find((name) => !Object.hasOwn(migrations, name))

@@ -1,13 +1,13 @@
 import { spawnSync } from "node:child_process"
 import { randomBytes } from "node:crypto"
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs"
+import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { StoreHealth } from "@opsbuddy/runtime/StoreHealth"
-import { Effect, Schedule } from "effect"
+import { Effect, Schedule, Stream } from "effect"
 import { Columnar } from "../src/Columnar.ts"
-import type { ColumnarError } from "../src/ColumnarError.ts"
+import { ColumnarError } from "../src/ColumnarError.ts"
 import * as Probe from "../src/Probe.ts"
 import { layerOf, migrations } from "./store.ts"
 
@@ -35,6 +35,22 @@ const batch = (number: number) =>
 /** Text that does not get smaller when it is compressed. */
 const randomBatch = (number: number) =>
   Array.from({ length: 100 }, (_, row) => [number * 100 + row, randomBytes(500).toString("latin1")])
+
+/** Takes what is left of the disk, to the last byte. */
+const fill = (path: string) => {
+  const file = openSync(path, "w")
+  try {
+    for (const bytes of [65536, 4096, 1]) {
+      try {
+        for (;;) writeSync(file, Buffer.alloc(bytes))
+      } catch (cause) {
+        if (!String(cause).includes("ENOSPC")) throw cause
+      }
+    }
+  } finally {
+    closeSync(file)
+  }
+}
 
 const counts = (store: Columnar["Service"]) =>
   Effect.map(
@@ -141,6 +157,37 @@ describe.skipIf(!canMount && !required)("Columnar on a full disk (skipped where 
     }).pipe(Effect.scoped)
   )
 
+  it.live("starts without a free byte, and reads", () =>
+    Effect.gen(function* () {
+      const directory = yield* disk(12)
+      if (directory === undefined) return assert.fail("tmpfs cannot be mounted")
+      const filename = join(directory, "store.duckdb")
+      const acknowledged: Array<number> = []
+      yield* Effect.gen(function* () {
+        const store = yield* Columnar
+        const write = Effect.suspend(() => {
+          const number = acknowledged.length
+          return Effect.tap(
+            store.write((writer) => writer.append("points", randomBatch(number))),
+            () => Effect.sync(() => acknowledged.push(number))
+          )
+        })
+        yield* Effect.flip(Effect.forever(write))
+        fill(join(directory, "ballast"))
+      }).pipe(Effect.provide(layerOf({ filename, migrations })))
+      fill(join(directory, "more"))
+      yield* Effect.gen(function* () {
+        const store = yield* Columnar
+        assert.deepStrictEqual(yield* counts(store), whole(acknowledged))
+        assert.deepStrictEqual(yield* store.notices, [])
+        const error = yield* Effect.flip(store.write((writer) => writer.append("points", randomBatch(1000))))
+        assert.strictEqual(error.reason, "full")
+        rmSync(join(directory, "ballast"), { force: true })
+        rmSync(join(directory, "more"), { force: true })
+      }).pipe(Effect.provide(layerOf({ filename, migrations })))
+    }).pipe(Effect.scoped)
+  )
+
   it.live("loses nothing and reopens by itself when a checkpoint finds the disk full", () =>
     Effect.gen(function* () {
       const directory = yield* disk(24)
@@ -166,6 +213,8 @@ describe.skipIf(!canMount && !required)("Columnar on a full disk (skipped where 
         const noticed = Effect.map(health.notices, (notices) =>
           notices.some(({ message }) => message.endsWith("cannot be moved into the file: the disk is full"))
         )
+        const pull = yield* Stream.toPull(store.streamChunks("SELECT range FROM range(10000000)"))
+        yield* pull
         let number = 0
         while (!(yield* noticed) && number < 500) yield* write(number++)
         assert.isTrue(yield* noticed, "no checkpoint failed")
@@ -173,11 +222,14 @@ describe.skipIf(!canMount && !required)("Columnar on a full disk (skipped where 
         const found = yield* Effect.retry(counts(store), Schedule.spaced("20 millis"))
         assert.deepStrictEqual(found, whole(acknowledged))
         assert.strictEqual(committed, acknowledged.length)
+        // What was being read from the engine that failed does not end as if it were whole.
+        const cut = yield* Effect.flip(Effect.scoped(Effect.forever(pull)))
+        assert.isTrue(cut instanceof ColumnarError && cut.reason === "unavailable")
         rmSync(ballast)
         for (let more = 0; more < 10; more++) yield* write(number++)
         assert.deepStrictEqual(yield* counts(store), whole(acknowledged))
         assert.strictEqual((yield* store.notices).length, 0)
-      }).pipe(Effect.provide(layerOf({ filename, migrations, memoryLimit: "24 MiB" })))
+      }).pipe(Effect.scoped, Effect.provide(layerOf({ filename, migrations, memoryLimit: "24 MiB" })))
       yield* Effect.gen(function* () {
         assert.deepStrictEqual(yield* counts(yield* Columnar), whole(acknowledged))
       }).pipe(Effect.provide(layerOf({ filename, migrations })))
