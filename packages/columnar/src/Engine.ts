@@ -127,7 +127,7 @@ export const make = Effect.fnUntraced(function* (
     const old = phase
     phase = {
       _tag: "reopening",
-      error: EngineErrors.unavailable(filename, "the database has failed and is being reopened", cause)
+      error: EngineErrors.failed(filename, cause)
     }
     reopening = run(turn.withPermit(reopen(old, cause)))
   }

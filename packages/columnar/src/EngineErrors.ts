@@ -24,7 +24,7 @@ const isOutOfMemory = (message: string) =>
 /** The engine's error with the reason that its text stands for: the binding hands out nothing else. */
 export const ofStatement = (store: Store, cause: unknown): ColumnarError => {
   const message = text(cause)
-  if (isFatal(cause)) return unavailable(store.filename, "the database has failed and is being reopened", cause)
+  if (isFatal(cause)) return failed(store.filename, cause)
   if (isFull(message)) return full(store.filename, cause)
   if (isOutOfMemory(message)) return memory(store, cause)
   return new ColumnarError({ reason: "statement", filename: store.filename, message, cause })
@@ -57,6 +57,14 @@ export const locked = (filename: string, pid: number | undefined, cause?: unknow
 
 export const closed = (filename: string, applied: "no" | "unknown" = "no") =>
   new ColumnarError({ reason: "closed", filename, message: `the database ${filename} is closing`, applied })
+
+/** The engine itself has failed with `cause`. */
+export const failed = (filename: string, cause: unknown) =>
+  unavailable(
+    filename,
+    `the database has failed${isFull(text(cause)) ? " because the disk is full" : ""} and is being reopened`,
+    cause
+  )
 
 export const unavailable = (filename: string, message: string, cause?: unknown) =>
   new ColumnarError({ reason: "unavailable", filename, message, ...(cause === undefined ? {} : { cause }) })

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { StoreHealth } from "@opsbuddy/runtime/StoreHealth"
-import { Effect, Schedule, Stream } from "effect"
+import { Effect, Fiber, Schedule, Stream } from "effect"
 import { Columnar } from "../src/Columnar.ts"
 import { ColumnarError } from "../src/ColumnarError.ts"
 import * as Probe from "../src/Probe.ts"
@@ -36,11 +36,11 @@ const batch = (number: number) =>
 const randomBatch = (number: number) =>
   Array.from({ length: 100 }, (_, row) => [number * 100 + row, randomBytes(500).toString("latin1")])
 
-/** Takes what is left of the disk, to the last byte. */
-const fill = (path: string) => {
+/** Takes what is left of the disk, to the last byte, or to a multiple of `unit`. */
+const fill = (path: string, unit = 1) => {
   const file = openSync(path, "w")
   try {
-    for (const bytes of [65536, 4096, 1]) {
+    for (const bytes of [2 ** 20, 4096, 1].filter((bytes) => bytes >= unit)) {
       try {
         for (;;) writeSync(file, Buffer.alloc(bytes))
       } catch (cause) {
@@ -155,6 +155,78 @@ describe.skipIf(!canMount && !required)("Columnar on a full disk (skipped where 
         assert.deepStrictEqual(yield* counts(yield* Columnar), whole(acknowledged))
       }).pipe(Effect.provide(layerOf({ filename, migrations })))
     }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "keeps what it acknowledged and nothing else while the disk fills and empties under many readers and writers",
+    () =>
+      Effect.gen(function* () {
+        const directory = yield* disk(24)
+        if (directory === undefined) return assert.fail("tmpfs cannot be mounted")
+        const filename = join(directory, "store.duckdb")
+        const ballast = join(directory, "ballast")
+        const acknowledged: Array<number> = []
+        const errors: Array<ColumnarError> = []
+        let committed = 0
+        let next = 0
+        let isOver = false
+        yield* Effect.gen(function* () {
+          const store = yield* Columnar
+          const write = Effect.suspend(() => {
+            const number = next++
+            return store
+              .write((writer) => {
+                writer.afterCommit(() => committed++)
+                return writer.append("points", randomBatch(number))
+              })
+              .pipe(
+                Effect.tap(() => Effect.sync(() => acknowledged.push(number))),
+                Effect.catch((error) => Effect.sync(() => errors.push(error))),
+                // Not as fast as it can, and some room for a while: what is deleted can be written over.
+                Effect.andThen(
+                  store.write((writer) => writer.run("DELETE FROM points WHERE id < $1", [(number - 40) * 100]))
+                ),
+                Effect.catch((error) => Effect.sync(() => errors.push(error))),
+                Effect.andThen(Effect.sleep("5 millis"))
+              )
+          })
+          const read = Stream.runDrain(store.streamChunks("SELECT * FROM points ORDER BY id")).pipe(
+            Effect.catch((error) => Effect.sync(() => assert.include(["unavailable", "full", "memory"], error.reason)))
+          )
+          const loops = [...Array.from({ length: 8 }, () => write), ...Array.from({ length: 3 }, () => read)]
+          const fibers = yield* Effect.forEach(loops, (step) =>
+            Effect.forkChild(Effect.whileLoop({ while: () => !isOver, body: () => step, step: () => {} }))
+          )
+          for (let round = 0; round < 8; round++) {
+            fill(ballast, 2 ** 20)
+            yield* Effect.sleep("1 second")
+            rmSync(ballast)
+            yield* Effect.sleep("300 millis")
+          }
+          isOver = true
+          yield* Fiber.joinAll(fibers)
+          assert.strictEqual(errors.filter((error) => error.applied !== "no").length, 0)
+          const stored = yield* Effect.retry(counts(store), Schedule.spaced("20 millis"))
+          const kept = new Set(stored.map(([number]) => number))
+          assert.deepStrictEqual(stored, whole([...kept].map(Number)))
+          assert.deepStrictEqual(
+            [...kept].filter((number) => !acknowledged.includes(Number(number))),
+            []
+          )
+          const latest = acknowledged.filter((number) => number >= next - 40)
+          assert.deepStrictEqual(
+            latest.filter((number) => !kept.has(number)),
+            []
+          )
+          assert.isAtLeast(committed, acknowledged.length)
+          assert.deepStrictEqual(yield* store.notices, [])
+          assert.isTrue(
+            errors.some((error) => error.reason === "unavailable"),
+            "the engine has never failed"
+          )
+          assert.isTrue(errors.some((error) => error.reason === "full"))
+        }).pipe(Effect.provide(layerOf({ filename, migrations, memoryLimit: "64 MiB", checkpointInCommit: "3MiB" })))
+      }).pipe(Effect.scoped)
   )
 
   it.live("starts without a free byte, and reads", () =>
