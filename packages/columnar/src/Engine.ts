@@ -13,6 +13,7 @@ import {
   type Scope,
   Semaphore
 } from "effect"
+import { claim } from "./Claim.ts"
 import type { ColumnarError } from "./ColumnarError.ts"
 import * as CommitMark from "./CommitMark.ts"
 import * as Commits from "./Commits.ts"
@@ -304,16 +305,3 @@ const bytesOf = ({ memoryLimit = "256 MiB" }: Options) => ByteSize.toNumberUnsaf
 const roomForWrites = 256 * 2 ** 10
 
 const backoff = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("5 seconds")]).pipe(Schedule.jittered)
-
-/** The engine's lock holds between processes only: two instances in one process would destroy the file. */
-const claimed = new Set<string>()
-
-const claim = (filename: string) =>
-  Effect.acquireRelease(
-    Effect.suspend(() =>
-      claimed.has(filename)
-        ? Effect.fail(EngineErrors.locked(filename, process.pid))
-        : Effect.sync(() => claimed.add(filename))
-    ),
-    () => Effect.sync(() => claimed.delete(filename))
-  )

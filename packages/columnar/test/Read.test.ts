@@ -197,6 +197,22 @@ layer(layerOf({ filename: ":memory:", migrations, memoryLimit: "64 MiB", memoryS
       })
     )
 
+    it.effect("runs a transaction once more that found no memory, and keeps what the second run did", () =>
+      Effect.gen(function* () {
+        const store = yield* Columnar
+        let runs = 0
+        let committed = 0
+        yield* store.write((writer) => {
+          writer.afterCommit(() => committed++)
+          const rows = writer.append("points", [[7, "second run"]])
+          const tooMuch = writer.run("INSERT INTO points SELECT 8, list(range)::VARCHAR FROM range(20000000)")
+          return runs++ === 0 ? Effect.andThen(rows, tooMuch) : rows
+        })
+        assert.deepStrictEqual([runs, committed], [2, 1])
+        assert.deepStrictEqual(yield* store.query("SELECT name FROM points WHERE id > 6"), [{ name: "second run" }])
+      })
+    )
+
     it.effect("reads more rows than fit into it, and frees a stream that is left halfway", () =>
       Effect.gen(function* () {
         const store = yield* Columnar
