@@ -75,6 +75,8 @@ export interface Engine {
   readonly acknowledge: (number: number) => void
   /** Leaves a transaction to the next opening, after a fatal error in its COMMIT. To be called within `withWriter`. */
   readonly defer: (pending: Pending, cause: unknown) => void
+  /** To be called after a checkpoint: lowers the memory limit where replaying the log needed more. */
+  readonly limit: Effect.Effect<void>
   /** What was found wrong with the file, a sentence each, oldest first. */
   readonly notices: () => ReadonlyArray<string>
   /** Fails while the file is being opened anew, and when the store is closed. */
@@ -107,6 +109,7 @@ export const make = Effect.fnUntraced(function* (
   let pending: Pending | undefined
   let latest = 0
   let hasCommits = false
+  let isLimited = false
   let reopening: Fiber.Fiber<void> | undefined
   const run = yield* FiberSet.makeRuntime<never, void>()
 
@@ -150,6 +153,7 @@ export const make = Effect.fnUntraced(function* (
     }
     latest = found.number
     hasCommits = found.exists
+    isLimited = opened.isLimited
     mark?.write(latest)
     return { _tag: "open", opened, writer }
   })
@@ -283,6 +287,13 @@ export const make = Effect.fnUntraced(function* (
       pending = transaction
       if (phase._tag === "open") failed(phase.opened, cause)
     },
+    limit: Effect.suspend(() =>
+      phase._tag !== "open" || isLimited
+        ? Effect.void
+        : Effect.map(Instance.limit(source, phase.opened.writer), (done) => {
+            isLimited = done
+          })
+    ),
     notices: () => notices,
     available: Effect.asVoid(current),
     roomForWrites: Effect.flatMap(

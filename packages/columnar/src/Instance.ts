@@ -17,6 +17,8 @@ export interface Opened {
   readonly writer: DuckDBConnection
   /** What was found wrong with the file, a sentence each. */
   readonly notices: ReadonlyArray<string>
+  /** Whether the memory limit holds already. */
+  readonly isLimited: boolean
 }
 
 export const isInMemory = ({ filename }: EngineErrors.Store) => filename === ":memory:"
@@ -52,7 +54,7 @@ export const open = Effect.fnUntraced(function* (
   const writer = yield* Effect.tryPromise({ try: () => instance.connect(), catch: failed }).pipe(
     Effect.onError(() => Effect.sync(() => instance.closeSync()))
   )
-  const opened: Opened = { instance, writer, notices }
+  let isLimited = false
   const run = (sql: string) => Effect.tryPromise({ try: () => writer.run(sql), catch: failed })
   const settle = Effect.gen(function* () {
     yield* run("PRAGMA disable_checkpoint_on_shutdown")
@@ -68,25 +70,29 @@ export const open = Effect.fnUntraced(function* (
         const done = yield* Effect.exit(run("CHECKPOINT"))
         if (done._tag === "Failure") return "again" as const
       }
-      yield* run(`SET memory_limit = '${source.memoryLimit}B'`).pipe(
-        Effect.catch((error) =>
-          Effect.logWarning("database keeps the memory that its log needs until it is checkpointed", {
-            filename,
-            error: error.message
-          })
-        )
-      )
     }
-    yield* run("SET lock_configuration = true")
+    isLimited = yield* limit(source, writer)
     return "open" as const
-  }).pipe(Effect.onError(() => Effect.sync(() => close(opened))))
-  if ((yield* settle) === "open") return opened
-  close(opened)
+  }).pipe(Effect.onError(() => Effect.sync(() => close({ instance, writer }))))
+  if ((yield* settle) === "open") return { instance, writer, notices, isLimited }
+  close({ instance, writer })
   const again = yield* open(source, { checkpoint: false })
   return { ...again, notices: [...notices, ...again.notices] }
 })
 
-export const close = ({ instance, writer }: Opened) => {
+/**
+ * Lowers the memory limit to what it is to be, and locks the settings. Answers `false` as long as more is held, which may be so after
+ * a log was replayed, until a checkpoint.
+ */
+export const limit = (source: Source, writer: DuckDBConnection) =>
+  Effect.promise(() =>
+    writer.run(`SET memory_limit = '${source.memoryLimit}B'; SET lock_configuration = true`).then(
+      () => true,
+      () => false
+    )
+  )
+
+export const close = ({ instance, writer }: Pick<Opened, "instance" | "writer">) => {
   writer.closeSync()
   instance.closeSync()
 }

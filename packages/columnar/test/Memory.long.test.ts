@@ -68,7 +68,7 @@ describe("Columnar with 128 MiB", () => {
             writer.run(group.map((table) => `CREATE TABLE ${table} (ts BIGINT, sid INTEGER, f0 DOUBLE)`).join("; "))
           )
         }
-        for (let number = 1; number <= 4; number++) yield* round(store, number)
+        for (let number = 1; number <= 3; number++) yield* round(store, number)
         assert.deepStrictEqual(yield* counts(store), new Set([4]))
         assert.isBelow(yield* held(store), 128 * 2 ** 20)
       }).pipe(Effect.provide(layer))
