@@ -167,14 +167,18 @@ export const make = Effect.fnUntraced(function* (
     })
     yield* Effect.sync(() => old.opened.instance.closeSync())
     const least = latest
+    let reported = ""
     yield* released.pipe(
       Effect.andThen(start(least, false)),
       Effect.map(resume),
       // Otherwise a file that has just been opened would be forgotten when the store closes.
       Effect.uninterruptible,
       Effect.tapError((error) =>
-        Effect.sync(() => {
-          if (phase._tag === "reopening") phase = { _tag: "reopening", error }
+        Effect.suspend(() => {
+          if (phase._tag === "reopening") phase = { _tag: "reopening", error: notReopened(error) }
+          if (error.message === reported) return Effect.void
+          reported = error.message
+          return Effect.logError("database not reopened yet", { filename, error: error.message })
         })
       ),
       Effect.retry(backoff),
@@ -199,6 +203,12 @@ export const make = Effect.fnUntraced(function* (
     }
     phase = next
   }
+
+  /** Whoever asks meanwhile gets a reason that says that it may succeed later; what exactly failed is for the log. */
+  const notReopened = (error: ColumnarError) =>
+    error.reason === "full"
+      ? error
+      : EngineErrors.unavailable(filename, "the database has failed and cannot be opened again yet", error)
 
   const released = Effect.flatMap(
     Effect.promise(() => (inMemory ? Promise.resolve(false) : Instance.isHeld(source))),
