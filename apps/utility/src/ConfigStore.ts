@@ -1,4 +1,4 @@
-import type { StoreUnavailable } from "@opsbuddy/contract/Problems"
+import type { StoreProblem } from "@opsbuddy/contract/Problems"
 import { ConfigEntry, type ConfigKey, ConfigNotFound } from "@opsbuddy/contract/Utility"
 import { Context, DateTime, Effect, Layer, type Schema } from "effect"
 
@@ -26,14 +26,14 @@ export class ConfigStore extends Context.Service<
      * A page may be shorter than its limit, because large values fill it sooner. Going on by cursor shows every entry that
      * is there all the time exactly once, whatever is set and removed meanwhile.
      */
-    list(selection: ConfigSelection): Effect.Effect<ConfigPage, StoreUnavailable>
-    get(key: ConfigKey): Effect.Effect<ConfigEntry, ConfigNotFound | StoreUnavailable>
+    list(selection: ConfigSelection): Effect.Effect<ConfigPage, StoreProblem>
+    get(key: ConfigKey): Effect.Effect<ConfigEntry, ConfigNotFound | StoreProblem>
     /**
      * Sets the value and counts its version up by one, also when the value is the same; a key that is not there begins at
      * version 1, also when it was there before. Each of any number of simultaneous calls gets a version of its own.
      */
-    set(key: ConfigKey, value: Schema.Json, modifiedBy: string): Effect.Effect<ConfigEntry, StoreUnavailable>
-    remove(key: ConfigKey): Effect.Effect<void, ConfigNotFound | StoreUnavailable>
+    set(key: ConfigKey, value: Schema.Json, modifiedBy: string): Effect.Effect<ConfigEntry, StoreProblem>
+    remove(key: ConfigKey): Effect.Effect<void, ConfigNotFound | StoreProblem>
   }
 >()("@opsbuddy/utility/ConfigStore") {
   static readonly layerMemory = Layer.sync(ConfigStore, () => {

@@ -1,9 +1,9 @@
-import { StoreUnavailable } from "@opsbuddy/contract/Problems"
 import { ConfigEntry, ConfigKey, ConfigNotFound } from "@opsbuddy/contract/Utility"
 import { HealthProbe } from "@opsbuddy/runtime/Health"
 import * as Sqlite from "@opsbuddy/runtime/Sqlite"
-import { Cause, DateTime, Effect, FileSystem, Layer, Path, Schema } from "effect"
-import { SqlClient, type SqlError } from "effect/sql"
+import { SqliteStore } from "@opsbuddy/runtime/SqliteStore"
+import { DateTime, Effect, FileSystem, Layer, Path, Schema } from "effect"
+import { SqlClient } from "effect/sql"
 import { ConfigStore, defaultLimit, pageOf } from "./ConfigStore.ts"
 
 const migrations = {
@@ -38,17 +38,14 @@ const pageBytes = 4 * 1024 * 1024
 /** Sorts behind every character of a key. */
 const afterAll = "\u{10ffff}"
 
-const unavailable = (error: SqlError.SqlError) =>
-  Effect.andThen(Effect.logError("config store failed", Cause.fail(error)), new StoreUnavailable({ applied: "no" }))
-
 const store = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const database = yield* SqliteStore
   const columns = sql.literal("key, value, version, modified_at AS modifiedAt, modified_by AS modifiedBy")
   return ConfigStore.of({
-    list: Effect.fn("ConfigStoreSqlite.list")(
-      function* ({ cursor = "", limit = defaultLimit, prefix = "" }) {
-        // The candidates' sizes are read without their values; `before` is the size of all values in front of a row.
-        const rows = yield* sql`
+    list: Effect.fn("ConfigStoreSqlite.list")(function* ({ cursor = "", limit = defaultLimit, prefix = "" }) {
+      // The candidates' sizes are read without their values; `before` is the size of all values in front of a row.
+      const rows = yield* sql`
         WITH candidates AS (
           SELECT key, octet_length(value) AS bytes FROM configs
           WHERE key > ${cursor} AND key >= ${prefix} AND key < ${prefix + afterAll}
@@ -59,42 +56,32 @@ const store = Effect.gen(function* () {
         )
         SELECT ${columns}, (SELECT count(*) FROM candidates) AS candidates
         FROM sized JOIN configs USING (key) WHERE before < ${pageBytes} ORDER BY key LIMIT ${limit}`
-        const items = yield* Effect.forEach(rows, entryOf)
-        return pageOf(items, items.length < Number(rows[0]?.candidates ?? 0))
-      },
-      Effect.catchTag("SqlError", unavailable)
-    ),
-    get: Effect.fn("ConfigStoreSqlite.get")(
-      function* (key) {
-        const [row] = yield* sql`SELECT ${columns} FROM configs WHERE key = ${key}`
-        return row === undefined ? yield* new ConfigNotFound({ key }) : yield* entryOf(row)
-      },
-      Effect.catchTag("SqlError", unavailable)
-    ),
-    set: Effect.fn("ConfigStoreSqlite.set")(
-      function* (key, value, modifiedBy) {
-        const json = yield* Effect.orDie(encodeValue(value))
-        const now = DateTime.toEpochMillis(yield* DateTime.now)
-        const [row] = yield* sql`INSERT INTO configs VALUES (${key}, ${json}, 1, ${now}, ${modifiedBy})
+      const items = yield* Effect.forEach(rows, entryOf)
+      return pageOf(items, items.length < Number(rows[0]?.candidates ?? 0))
+    }, database.read),
+    get: Effect.fn("ConfigStoreSqlite.get")(function* (key) {
+      const [row] = yield* sql`SELECT ${columns} FROM configs WHERE key = ${key}`
+      return row === undefined ? yield* new ConfigNotFound({ key }) : yield* entryOf(row)
+    }, database.read),
+    set: Effect.fn("ConfigStoreSqlite.set")(function* (key, value, modifiedBy) {
+      const json = yield* Effect.orDie(encodeValue(value))
+      const now = DateTime.toEpochMillis(yield* DateTime.now)
+      const [row] = yield* sql`INSERT INTO configs VALUES (${key}, ${json}, 1, ${now}, ${modifiedBy})
         ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = version + 1,
           modified_at = excluded.modified_at, modified_by = excluded.modified_by
         RETURNING ${columns}`
-        return yield* entryOf(row)
-      },
-      Effect.catchTag("SqlError", unavailable)
-    ),
-    remove: Effect.fn("ConfigStoreSqlite.remove")(
-      function* (key) {
-        const [row] = yield* sql`DELETE FROM configs WHERE key = ${key} RETURNING key`
-        if (row === undefined) return yield* new ConfigNotFound({ key })
-      },
-      Effect.catchTag("SqlError", unavailable)
-    )
+      return yield* entryOf(row)
+    }, database.write),
+    remove: Effect.fn("ConfigStoreSqlite.remove")(function* (key) {
+      const [row] = yield* sql`DELETE FROM configs WHERE key = ${key} RETURNING key`
+      if (row === undefined) return yield* new ConfigNotFound({ key })
+    }, database.essential)
   })
 })
 
 const probe = Effect.fnUntraced(function* (file: string) {
   const sql = yield* SqlClient.SqlClient
+  const store = yield* SqliteStore
   const fs = yield* FileSystem.FileSystem
   const sizeOf = (path: string) =>
     fs.stat(path).pipe(
@@ -102,12 +89,8 @@ const probe = Effect.fnUntraced(function* (file: string) {
       Effect.orElseSucceed(() => 0)
     )
   return HealthProbe.of({
-    database: sql`SELECT key FROM configs LIMIT 1`.pipe(
-      Effect.as("healthy" as const),
-      Effect.tapError((error) => Effect.logError("config store failed", Cause.fail(error))),
-      Effect.orElseSucceed(() => "unhealthy" as const)
-    ),
-    storage: Effect.map(Effect.forEach([file, `${file}-wal`, `${file}-shm`], sizeOf), (sizes) => ({
+    database: store.probe(sql`SELECT key FROM configs LIMIT 1`),
+    storage: Effect.map(Effect.forEach([file, `${file}-wal`, `${file}-shm`, `${file}.reserve`], sizeOf), (sizes) => ({
       kind: "sqlite",
       location: file,
       bytes: sizes.reduce((sum, size) => sum + size, 0)

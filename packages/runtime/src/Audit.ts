@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto"
 import type { AuditEntry } from "@opsbuddy/contract/Audit"
 import type { Principal } from "@opsbuddy/contract/Identity"
-import { type RequestId, StoreUnavailable } from "@opsbuddy/contract/Problems"
+import type { RequestId, StoreProblem } from "@opsbuddy/contract/Problems"
 import { Clock, Context, DateTime, Effect, Layer, type Schema } from "effect"
-import { SqlClient, type SqlError } from "effect/sql"
+import { SqlClient } from "effect/sql"
 import { RequestContext } from "./RequestContext.ts"
+import { SqliteStore } from "./SqliteStore.ts"
 
 /** What somebody does, as it is to be recorded. */
 export interface Action {
@@ -34,16 +35,19 @@ export interface AuditPage {
 export class Audit extends Context.Service<
   Audit,
   {
-    /** Records an action, durably; to be done before the action takes effect. The request id is that of the present request. */
-    record(action: Action): Effect.Effect<AuditEntry, StoreUnavailable>
+    /**
+     * Records an action, durably, also on a full disk; to be done before the action takes effect. The request id is that of the
+     * present request.
+     */
+    record(action: Action): Effect.Effect<AuditEntry, StoreProblem>
     /** Oldest first. */
-    list(query: AuditQuery): Effect.Effect<AuditPage, StoreUnavailable>
+    list(query: AuditQuery): Effect.Effect<AuditPage, StoreProblem>
     /** The sequence of the first entry that does not fit the one before it; `undefined` when the chain is whole. */
-    readonly firstBroken: Effect.Effect<number | undefined, StoreUnavailable>
+    readonly firstBroken: Effect.Effect<number | undefined, StoreProblem>
   }
 >()("@opsbuddy/runtime/Audit") {
   /** Over the service's own SQLite database, whose migrations must have those of this module. */
-  static readonly layer: Layer.Layer<Audit, never, SqlClient.SqlClient> = Layer.effect(
+  static readonly layer: Layer.Layer<Audit, never, SqlClient.SqlClient | SqliteStore> = Layer.effect(
     Audit,
     Effect.suspend(() => make)
   )
@@ -92,16 +96,9 @@ const toEntry = (row: Row): AuditEntry => {
   return { ...kept, timestamp: DateTime.makeUnsafe(row.at), hash: row.hash }
 }
 
-const available = <A, R>(effect: Effect.Effect<A, SqlError.SqlError, R>) =>
-  Effect.catchTag(effect, "SqlError", (error) =>
-    Effect.andThen(
-      Effect.logError("audit store failed", { reason: error.message }),
-      Effect.fail(new StoreUnavailable({ applied: "no" }))
-    )
-  )
-
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const store = yield* SqliteStore
   const last = Effect.map(
     sql<Row>`SELECT sequence, at, entry, hash FROM audit ORDER BY sequence DESC LIMIT 1`,
     ([row]) => row
@@ -110,28 +107,26 @@ const make = Effect.gen(function* () {
     record: Effect.fn("Audit.record")(function* ({ principal, ...action }) {
       const { requestId } = (yield* RequestContext) ?? {}
       const at = yield* Clock.currentTimeMillis
-      return yield* available(
-        sql.withTransaction(
-          Effect.gen(function* () {
-            const before = yield* last
-            const kept: Kept = {
-              sequence: (before?.sequence ?? 0) + 1,
-              timestamp: new Date(at).toISOString(),
-              principal: { subject: principal.subject, kind: principal.kind },
-              ...action,
-              ...(requestId === undefined ? {} : { requestId })
-            }
-            const entry = JSON.stringify(kept)
-            const row: Row = { sequence: kept.sequence, at, entry, hash: hashOf(before?.hash ?? origin, entry) }
-            yield* sql`INSERT INTO audit ${sql.insert({ ...row })}`
-            return toEntry(row)
-          })
-        )
+      return yield* store.essential(
+        Effect.gen(function* () {
+          const before = yield* last
+          const kept: Kept = {
+            sequence: (before?.sequence ?? 0) + 1,
+            timestamp: new Date(at).toISOString(),
+            principal: { subject: principal.subject, kind: principal.kind },
+            ...action,
+            ...(requestId === undefined ? {} : { requestId })
+          }
+          const entry = JSON.stringify(kept)
+          const row: Row = { sequence: kept.sequence, at, entry, hash: hashOf(before?.hash ?? origin, entry) }
+          yield* sql`INSERT INTO audit ${sql.insert({ ...row })}`
+          return toEntry(row)
+        })
       )
     }),
     list: Effect.fn("Audit.list")(function* ({ cursor, from, limit = 100, to }) {
       const after = Number(cursor ?? 0)
-      const rows = yield* available(sql<Row>`SELECT sequence, at, entry, hash FROM audit
+      const rows = yield* store.read(sql<Row>`SELECT sequence, at, entry, hash FROM audit
         WHERE sequence > ${Number.isSafeInteger(after) ? after : 0}
           AND at >= ${from?.epochMilliseconds ?? 0} AND at < ${to?.epochMilliseconds ?? Number.MAX_SAFE_INTEGER}
         ORDER BY sequence LIMIT ${limit + 1}`)
@@ -139,7 +134,7 @@ const make = Effect.gen(function* () {
       const final = items.at(-1)
       return rows.length > limit && final !== undefined ? { items, nextCursor: String(final.sequence) } : { items }
     }),
-    firstBroken: available(
+    firstBroken: store.read(
       Effect.map(sql<Row>`SELECT sequence, at, entry, hash FROM audit ORDER BY sequence`, (rows) => {
         let before = origin
         for (const [index, { at, entry, hash, sequence }] of rows.entries()) {
