@@ -20,7 +20,7 @@ export const isTooDeep = (json: string) => {
 }
 
 /** Where the string ends that begins at `start`; most of a text is in strings, and `indexOf` is the fastest way through. */
-const endOfString = (json: string, start: number) => {
+export const endOfString = (json: string, start: number) => {
   let end = json.indexOf('"', start + 1)
   while (end !== -1 && isEscaped(json, end)) end = json.indexOf('"', end + 1)
   return end === -1 ? json.length : end

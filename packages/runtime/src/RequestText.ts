@@ -14,8 +14,9 @@ const refuse = (request: HttpServerRequest.HttpServerRequest, message: string) =
     })
   )
 
-const isJson = ({ headers }: HttpServerRequest.HttpServerRequest) =>
-  headers["content-type"]?.toLowerCase().startsWith("application/json") !== false
+/** Whether the body is taken for JSON, which it is without a content type, too. */
+export const isJson = ({ headers }: HttpServerRequest.HttpServerRequest) =>
+  /^application\/json[ \t]*(?:;|$)/i.test(headers["content-type"] ?? "application/json")
 
 /**
  * The request, with a `text` that fails where the body is no UTF-8, which effect would replace by U+FFFD, or JSON that is nested too
