@@ -96,6 +96,17 @@ const toEntry = (row: Row): AuditEntry => {
   return { ...kept, timestamp: DateTime.makeUnsafe(row.at), hash: row.hash }
 }
 
+/** Looks at this many entries at once, between which others get their turn. */
+const sliceRows = 1000
+
+/** Milliseconds since 1970, with `from` inside and `to` outside; entries after the sequence `after`. */
+interface Range {
+  readonly after: number
+  readonly from: number
+  readonly to: number
+  readonly limit: number
+}
+
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const store = yield* SqliteStore
@@ -103,6 +114,30 @@ const make = Effect.gen(function* () {
     sql<Row>`SELECT sequence, at, entry, hash FROM audit ORDER BY sequence DESC LIMIT 1`,
     ([row]) => row
   )
+  const lastSequence = Effect.map(last, (row) => row?.sequence ?? 0)
+
+  /** Entries of a time, in the order of their sequence, which is not that of their time where the clock was set back. */
+  const find = Effect.fnUntraced(function* ({ after, from, limit, to }: Range) {
+    const some = yield* sql<Pick<Row, "sequence">>`SELECT sequence FROM audit
+      WHERE at >= ${from} AND at < ${to} ORDER BY at LIMIT ${sliceRows + 1}`
+    if (some.length <= sliceRows) {
+      const sequences = some.map(({ sequence }) => sequence).filter((sequence) => sequence > after)
+      const wanted = sequences.sort((a, b) => a - b).slice(0, limit)
+      return yield* sql<Row>`SELECT sequence, at, entry, hash FROM audit
+        WHERE sequence IN (SELECT value FROM json_each(${JSON.stringify(wanted)})) ORDER BY sequence`
+    }
+    const end = yield* lastSequence
+    const rows: Array<Row> = []
+    for (let start = after; start < end && rows.length < limit; start += sliceRows) {
+      const found = yield* sql<Row>`SELECT sequence, at, entry, hash FROM audit
+        WHERE sequence > ${start} AND sequence <= ${start + sliceRows} AND at >= ${from} AND at < ${to}
+        ORDER BY sequence LIMIT ${limit - rows.length}`
+      rows.push(...found)
+      yield* Effect.yieldNow
+    }
+    return rows
+  })
+
   return Audit.of({
     record: Effect.fn("Audit.record")(function* ({ principal, ...action }) {
       const { requestId } = (yield* RequestContext) ?? {}
@@ -126,25 +161,34 @@ const make = Effect.gen(function* () {
     }),
     list: Effect.fn("Audit.list")(function* ({ cursor, from, limit = 100, to }) {
       const after = Number(cursor ?? 0)
-      const rows = yield* store.read(sql<Row>`SELECT sequence, at, entry, hash FROM audit
-        WHERE sequence > ${Number.isSafeInteger(after) ? after : 0}
-          AND at >= ${from?.epochMilliseconds ?? 0} AND at < ${to?.epochMilliseconds ?? Number.MAX_SAFE_INTEGER}
-        ORDER BY sequence LIMIT ${limit + 1}`)
+      const rows = yield* find({
+        after: Number.isSafeInteger(after) ? after : 0,
+        from: from?.epochMilliseconds ?? 0,
+        to: to?.epochMilliseconds ?? Number.MAX_SAFE_INTEGER,
+        limit: limit + 1
+      })
       const items = rows.slice(0, limit).map(toEntry)
       const final = items.at(-1)
       return rows.length > limit && final !== undefined ? { items, nextCursor: String(final.sequence) } : { items }
-    }),
-    firstBroken: store.read(
-      Effect.map(sql<Row>`SELECT sequence, at, entry, hash FROM audit ORDER BY sequence`, (rows) => {
-        let before = origin
-        for (const [index, { at, entry, hash, sequence }] of rows.entries()) {
-          if (sequence !== index + 1 || hash !== hashOf(before, entry)) return sequence
-          // The time stands beside the entry too, to be looked for.
-          if (keptIn(entry).timestamp !== new Date(at).toISOString()) return sequence
-          before = hash
+    }, store.read),
+    firstBroken: Effect.gen(function* () {
+      let before: Pick<Row, "hash" | "sequence"> = { sequence: 0, hash: origin }
+      for (;;) {
+        const rows: ReadonlyArray<Row> = yield* sql<Row>`SELECT sequence, at, entry, hash FROM audit
+          WHERE sequence > ${before.sequence} ORDER BY sequence LIMIT ${sliceRows}`
+        for (const row of rows) {
+          if (!follows(row, before)) return row.sequence
+          before = row
         }
-        return undefined
-      })
-    )
+        if (rows.length < sliceRows) return undefined
+        yield* Effect.yieldNow
+      }
+    }).pipe(store.read)
   })
 })
+
+/** Whether the entry continues the chain, and has the time that stands beside it to be looked for. */
+const follows = ({ at, entry, hash, sequence }: Row, before: Pick<Row, "hash" | "sequence">) =>
+  sequence === before.sequence + 1 &&
+  hash === hashOf(before.hash, entry) &&
+  keptIn(entry).timestamp === new Date(at).toISOString()
