@@ -7,6 +7,9 @@ import { commitOperation, failure } from "./SqliteFailures.ts"
 /** How long a statement waits for another process's lock. */
 const busyTimeout = "5 seconds"
 
+/** The log is copied into the database when it has this many pages of 4 KiB: what that takes, the reserve must hold. */
+const walPages = 256
+
 const isInput = (value: unknown): value is SQLInputValue =>
   value === null ||
   typeof value === "number" ||
@@ -37,6 +40,7 @@ const prepareDatabase = (database: DatabaseSync, alone: boolean) => {
   if (alone) database.exec("PRAGMA locking_mode = EXCLUSIVE")
   database.exec("PRAGMA journal_mode = WAL")
   database.exec("PRAGMA synchronous = FULL")
+  database.exec(`PRAGMA wal_autocheckpoint = ${walPages}`)
   database.exec("PRAGMA foreign_keys = ON")
   // Sorting must not need room on a disk that has none.
   database.exec("PRAGMA temp_store = MEMORY")
@@ -97,6 +101,14 @@ export const make = Effect.fnUntraced(function* (database: DatabaseSync, mark: C
       )
     )
 
+  const checkpoint = Effect.try({
+    try: () => {
+      const result = database.prepare("PRAGMA wal_checkpoint(PASSIVE)").get()
+      return result?.busy === 0 && result.log === result.checkpointed
+    },
+    catch: failure("checkpoint")
+  })
+
   const prepare = (sql: string) => Effect.try({ try: () => database.prepare(sql), catch: failure("prepare") })
   const statements = yield* Cache.makeWith(prepare, {
     capacity: 200,
@@ -154,7 +166,7 @@ export const make = Effect.fnUntraced(function* (database: DatabaseSync, mark: C
     sql,
     /** One commit that changes nothing but the count of commits. */
     touch: lock.withPermit(inTransaction(Effect.void, counted)),
-    /** Copies the log into the database, so that the log's own room can be used again. Waits for the end of a transaction. */
-    checkpoint: lock.withPermit(Effect.ignore(control("PRAGMA wal_checkpoint(PASSIVE)")))
+    /** Copies the log into the database; whether all of it. Waits for the end of a transaction. */
+    checkpoint: lock.withPermit(Effect.orElseSucceed(checkpoint, () => false))
   }
 })

@@ -28,7 +28,7 @@ const at = (folder: string, steps: Sqlite.SqliteOptions["migrations"] = migratio
   Sqlite.layer({ filename: join(folder, "a.db"), migrations: steps }).pipe(Layer.provideMerge(StoreHealth.layer))
 
 const reserved = (folder: string) => statSync(join(folder, "a.db.reserve")).size
-const whole = 2 * 1024 * 1024
+const whole = 4 * 1024 * 1024
 
 const parts = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -52,7 +52,7 @@ const onDisk = (name: string, test: () => Effect.Effect<void, unknown, Scope.Sco
 describe("a SQLite store on a full disk", () => {
   onDisk("refuses writes with the folder, removes and records all the same, and takes writes again by itself", () =>
     Effect.gen(function* () {
-      const folder = yield* disk(8)
+      const folder = yield* disk(12)
       const lines: Array<unknown> = []
       yield* Effect.gen(function* () {
         const { add, count, health, probe, record, remove } = yield* parts
@@ -88,9 +88,24 @@ describe("a SQLite store on a full disk", () => {
     })
   )
 
+  onDisk("removes what is large, though the database has to grow for what the log still holds", () =>
+    Effect.gen(function* () {
+      const folder = yield* disk(16)
+      yield* Effect.gen(function* () {
+        const { add, count, remove } = yield* parts
+        for (let i = 0; i < 4; i++) yield* add("y".repeat(800_000))
+        yield* fill(folder)
+        yield* Effect.flip(Effect.forever(add("y".repeat(800_000))))
+        const all = (yield* count) ?? 0
+        for (let i = 1; i <= all; i++) yield* remove(i)
+        assert.strictEqual(yield* count, 0)
+      }).pipe(Effect.provide(at(folder)), Effect.provide(Logger.layer([])))
+    })
+  )
+
   onDisk("never gives the reserve to an ordinary write", () =>
     Effect.gen(function* () {
-      const folder = yield* disk(8)
+      const folder = yield* disk(12)
       yield* Effect.gen(function* () {
         const { add } = yield* parts
         yield* fill(folder)
@@ -102,7 +117,7 @@ describe("a SQLite store on a full disk", () => {
 
   onDisk("starts, and migrates", () =>
     Effect.gen(function* () {
-      const folder = yield* disk(8)
+      const folder = yield* disk(12)
       yield* Effect.gen(function* () {
         const { add } = yield* parts
         for (let i = 0; i < 200; i++) yield* add(text)
@@ -112,7 +127,7 @@ describe("a SQLite store on a full disk", () => {
         const { add, count, remove } = yield* parts
         assert.strictEqual(yield* count, 200)
         yield* remove(1)
-        assert.strictEqual((yield* Effect.flip(add("y".repeat(500_000))))._tag, "InsufficientStorage")
+        assert.strictEqual((yield* Effect.flip(add("y".repeat(6_000_000))))._tag, "InsufficientStorage")
       }).pipe(Effect.provide(at(folder, more)))
       yield* empty(folder)
       yield* Effect.gen(function* () {
@@ -124,7 +139,7 @@ describe("a SQLite store on a full disk", () => {
 
   onDisk("starts without a reserve, too, and reads", () =>
     Effect.gen(function* () {
-      const folder = yield* disk(8)
+      const folder = yield* disk(12)
       yield* Effect.flatMap(parts, ({ add }) => add(text)).pipe(Effect.provide(at(folder)))
       rmSync(join(folder, "a.db.reserve"))
       yield* fill(folder)

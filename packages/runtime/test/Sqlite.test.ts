@@ -207,12 +207,12 @@ describe("a damaged database", () => {
 })
 
 describe("the reserve of a database", () => {
-  it.live("takes two mebibytes of the disk, really, and is taken over at the next start", () =>
+  it.live("takes four mebibytes of the disk, really, and is taken over at the next start", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const reserve = () => {
         const { blocks, ino, size } = statSync(`${file(folder)}.reserve`)
-        assert.deepStrictEqual([size, blocks * 512 >= size], [2 * 1024 * 1024, true])
+        assert.deepStrictEqual([size, blocks * 512 >= size], [4 * 1024 * 1024, true])
         return ino
       }
       yield* started(folder)
@@ -221,7 +221,7 @@ describe("the reserve of a database", () => {
       assert.strictEqual(reserve(), first)
       // One that has holes holds nothing.
       truncateSync(`${file(folder)}.reserve`, 0)
-      truncateSync(`${file(folder)}.reserve`, 2 * 1024 * 1024)
+      truncateSync(`${file(folder)}.reserve`, 4 * 1024 * 1024)
       yield* started(folder)
       reserve()
     })
