@@ -1,12 +1,13 @@
 import { rmSync, statSync } from "node:fs"
 import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Sqlite from "../src/Sqlite.ts"
 import { SqliteStore } from "../src/SqliteStore.ts"
 import { StoreHealth } from "../src/StoreHealth.ts"
-import { disk, empty, fill, noDisk } from "./disk/Disk.ts"
+import { disk, empty, fill, noDisk, temporaryFolder } from "./disk/Disk.ts"
 
 const migrations = {
   "0001_things": Effect.gen(function* () {
@@ -164,6 +165,28 @@ describe("a SQLite store on a full disk", () => {
         error.message,
         `the database ${join(folder, "a.db")} cannot be opened: the disk of ${folder} is full`
       )
+    })
+  )
+})
+
+describe("a SQLite store that another process has locked", () => {
+  it.live("refuses a change after five seconds, with the reason", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      yield* Effect.gen(function* () {
+        const { add, count, health } = yield* parts
+        const other = new DatabaseSync(join(folder, "a.db"))
+        other.exec("BEGIN IMMEDIATE")
+        const reason = `another process holds the database ${join(folder, "a.db")}`
+        const started = performance.now()
+        assert.deepInclude(yield* Effect.flip(add(text)), { _tag: "StoreUnavailable", applied: "no", detail: reason })
+        assert.isAtLeast(performance.now() - started, 4900)
+        assert.strictEqual((yield* health.outage)?.reason, reason)
+        assert.strictEqual(yield* count, 0)
+        other.close()
+        yield* add(text)
+        assert.isUndefined(yield* health.outage)
+      }).pipe(Effect.provide(at(folder)), Effect.provide(Logger.layer([])))
     })
   )
 })

@@ -172,6 +172,34 @@ describe("the count of commits", () => {
   )
 })
 
+describe("a database that another process has locked", () => {
+  it.live("lets everything else go on while a change waits, and makes it then", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      yield* Effect.gen(function* () {
+        const other = new DatabaseSync(file(folder))
+        other.exec("BEGIN IMMEDIATE")
+        let turns = 0
+        yield* Effect.raceFirst(
+          add("a"),
+          Effect.forever(
+            Effect.andThen(
+              Effect.sleep("1 millis"),
+              Effect.sync(() => {
+                if (++turns === 30) other.exec("COMMIT")
+              })
+            )
+          )
+        )
+        assert.isAtLeast(turns, 30)
+        other.close()
+        const sql = yield* SqlClient.SqlClient
+        assert.lengthOf(yield* sql`SELECT * FROM things`, 1)
+      }).pipe(Effect.provide(at(folder)))
+    })
+  )
+})
+
 describe("a damaged database", () => {
   it.live("that SQLite cannot open ends the start with the file, why and what to do, and stays as it is", () =>
     Effect.gen(function* () {
