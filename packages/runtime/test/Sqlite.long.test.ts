@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Sqlite from "../src/Sqlite.ts"
+import * as SqliteReserve from "../src/SqliteReserve.ts"
 import { SqliteStore } from "../src/SqliteStore.ts"
 import { StoreHealth } from "../src/StoreHealth.ts"
 import { disk, empty, fill, noDisk, temporaryFolder } from "./disk/Disk.ts"
@@ -153,6 +154,23 @@ describe("a SQLite store on a full disk", () => {
         yield* add(text)
         assert.strictEqual(yield* count, 2)
       }).pipe(Effect.provide(at(folder)))
+    })
+  )
+
+  onDisk("asks the disk where SQLite does not say that it is full", () =>
+    Effect.gen(function* () {
+      const folder = yield* disk(12)
+      const reserve = yield* SqliteReserve.open(join(folder, "a.db.reserve"))
+      assert.deepStrictEqual([yield* reserve.isDiskFull, yield* reserve.hasRoom], [false, true])
+      yield* fill(folder)
+      assert.deepStrictEqual([yield* reserve.isDiskFull, yield* reserve.hasRoom], [true, false])
+      assert.strictEqual(yield* reserve.release, whole - 512 * 1024)
+      assert.isFalse(yield* reserve.isDiskFull)
+      // It is taken back to the last page.
+      assert.isTrue(yield* reserve.refill(0))
+      assert.strictEqual(reserved(folder), whole)
+      yield* empty(folder)
+      assert.isTrue(yield* reserve.hasRoom)
     })
   )
 
