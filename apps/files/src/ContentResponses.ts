@@ -10,6 +10,8 @@ import type { Range } from "./FileStore.ts"
 /** How many damaged contents are remembered. */
 const maxRemembered = 1000
 
+const whole = ({ size }: FileInfo): Range => ({ first: 0, last: size - 1 })
+
 /** Responses of checked bytes. `save` takes the checksums of a content that had none, once it has been read as a whole. */
 export const make = Effect.fnUntraced(function* <E>(
   contents: ContentFolder,
@@ -35,8 +37,8 @@ export const make = Effect.fnUntraced(function* <E>(
   const fail = (info: FileInfo) => (damage: ContentReader.Damage) =>
     Effect.flatMap(report(info, damage), (problem) => Effect.fail(problem))
 
-  /** Opens a content of the right size; one that was damaged before is looked at there again. */
-  const open = Effect.fnUntraced(function* (info: FileInfo) {
+  /** Opens a content of the right size. Where a range of it was damaged when it was read last, that is looked at again. */
+  const open = Effect.fnUntraced(function* (info: FileInfo, range: Range) {
     const record = Option.getOrUndefined(yield* contents.record(info.id))
     const checksums = record?.info.sha256 === info.sha256 ? record.checksums : undefined
     const content = yield* ContentReader.open(contents, info, checksums).pipe(
@@ -46,20 +48,19 @@ export const make = Effect.fnUntraced(function* <E>(
       )
     )
     const offset = damaged.get(info.id)
-    if (offset === undefined) return content
+    if (offset === undefined || offset > range.last || offset + blockBytes <= range.first) return content
     const last = Math.min(offset + blockBytes, info.size) - 1
-    const again = checksums === undefined ? { first: 0, last: info.size - 1 } : { first: offset, last }
-    yield* Stream.runDrain(content.read(again))
+    yield* Stream.runDrain(content.read(checksums === undefined ? whole(info) : { first: offset, last }))
     damaged.delete(info.id)
     return content
   }, provide)
 
-  const opened = (info: FileInfo) => Effect.catchTag(open(info), "Damage", fail(info))
+  const opened = (info: FileInfo, range: Range) => Effect.catchTag(open(info, range), "Damage", fail(info))
 
   return {
-    check: (info: FileInfo) => Effect.scoped(Effect.asVoid(opened(info))),
+    check: (info: FileInfo) => Effect.scoped(Effect.asVoid(opened(info, whole(info)))),
     of: Effect.fnUntraced(function* (info: FileInfo, range: Range) {
-      const content = yield* opened(info)
+      const content = yield* opened(info, range)
       const length = range.last - range.first + 1
       if (length <= 0) return HttpServerResponse.uint8Array(new Uint8Array(0))
       const pull = yield* Stream.toPull(content.read(range))

@@ -1,9 +1,11 @@
+import { join } from "node:path"
 import { FileId, FileInfo, type Tags } from "@opsbuddy/contract/Files"
+import * as Sqlite from "@opsbuddy/runtime/Sqlite"
 import { DateTime, Effect } from "effect"
 import { SqlClient } from "effect/sql"
 
 /** `folded` is the name as it is searched; times are milliseconds since 1970. */
-export const migrations = {
+const migrations = {
   "0001_files": Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql`CREATE TABLE files (
@@ -150,3 +152,6 @@ export const make = Effect.gen(function* () {
 })
 
 export type FileIndex = Effect.Success<typeof make>
+
+/** The database in the folder. */
+export const layer = (directory: string) => Sqlite.layer({ filename: join(directory, "index.db"), migrations })

@@ -1,9 +1,7 @@
-import { join } from "node:path"
 import { type ContentDamaged, FileId, FileInfo, FileNotFound, type Tags } from "@opsbuddy/contract/Files"
 import { StoreUnavailable } from "@opsbuddy/contract/Problems"
 import type { HealthState } from "@opsbuddy/contract/Service"
 import type * as Conditions from "@opsbuddy/runtime/Conditions"
-import * as Sqlite from "@opsbuddy/runtime/Sqlite"
 import { SqliteStore } from "@opsbuddy/runtime/SqliteStore"
 import { StoreHealth } from "@opsbuddy/runtime/StoreHealth"
 import { Cause, DateTime, Effect, FileSystem, Layer, Option, Semaphore } from "effect"
@@ -198,10 +196,6 @@ const make = Effect.fnUntraced(function* ({ directory }: LocalOptions) {
   })
 })
 
-/** The index in the folder. */
-export const layerIndex = (directory: string) =>
-  Sqlite.layer({ filename: join(directory, "index.db"), migrations: FileIndex.migrations })
-
 /**
  * Bytes on the local disk, what is known about them in SQLite and beside them. An upload that was acknowledged survives the end of
  * the process at any time, and the machine's; one that was cut off leaves nothing that can be seen, and nothing at all after the
@@ -214,7 +208,7 @@ export const layer = (options: LocalOptions) =>
       yield* fs.makeDirectory(options.directory, { recursive: true })
       yield* FolderLock.acquire(options.directory)
       return Layer.effect(FileStore, make(options)).pipe(
-        Layer.provide(layerIndex(options.directory)),
+        Layer.provide(FileIndex.layer(options.directory)),
         Layer.provide(SecureRandom.layerWebCrypto)
       )
     })

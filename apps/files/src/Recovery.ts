@@ -94,7 +94,7 @@ const isFileId = Schema.is(FileId)
 const maxLines = 100
 
 /** Ends or undoes what a process that has ended had begun; see `run`. */
-const sweep = Effect.fnUntraced(function* (contents: ContentFolder, index: FileIndex) {
+export const sweep = Effect.fnUntraced(function* (contents: ContentFolder, index: FileIndex) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const { read } = yield* SqliteStore
