@@ -41,7 +41,7 @@ export const open = Effect.fnUntraced(function* (
   }
   const block = Effect.fnUntraced(function* (number: number) {
     const start = number * blockBytes
-    const buffer = new Uint8Array(Math.min(blockBytes, info.size - start))
+    const buffer = Buffer.allocUnsafe(Math.min(blockBytes, info.size - start))
     for (let at = 0; at < buffer.length; ) {
       const count = yield* file
         .read(buffer.subarray(at), { position: BigInt(start + at) })

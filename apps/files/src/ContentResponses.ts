@@ -68,18 +68,18 @@ export const make = Effect.fnUntraced(function* <E>(
       const [first] = yield* Effect.catchTag(pull, "Damage", fail(info)).pipe(
         Pull.catchDone(() => Effect.die("no block"))
       )
-      const done = Effect.gen(function* () {
+      // Before the last block goes out, which comes after all that could be wrong.
+      const keep = Effect.gen(function* () {
         const checksums = yield* content.verified
         if (Option.isSome(checksums)) yield* Effect.ignore(provide(save(info, checksums.value)), { log: "Warn" })
       })
-      if (first.length === length) {
-        yield* done
-        return HttpServerResponse.uint8Array(first)
-      }
+      yield* keep
+      if (first.length === length) return HttpServerResponse.uint8Array(first)
       const rest = Stream.fromPull(Effect.succeed(pull)).pipe(
-        Stream.catchTag("Damage", (damage) => Stream.fromEffect(Effect.flatMap(report(info, damage), Effect.fail)))
+        Stream.catchTag("Damage", (damage) => Stream.fromEffect(Effect.flatMap(report(info, damage), Effect.fail))),
+        Stream.tap(() => keep)
       )
-      const body = Stream.concat(Stream.succeed(first), Stream.concat(rest, Stream.fromEffectDrain(done)))
+      const body = Stream.concat(Stream.succeed(first), rest)
       return HttpServerResponse.stream(body, { contentLength: length })
     })
   }
