@@ -77,7 +77,7 @@ const start = Effect.fnUntraced(function* ({ filename, migrations }: SqliteOptio
   const isFile = filename !== inMemory
   const mark = isFile ? yield* SqliteCommits.open(`${filename}.commits`) : SqliteCommits.none
   const size = isFile ? yield* sizeOf(filename) : 0
-  const opening = { reserve, checkpoint: Effect.void }
+  const opening = { reserve, checkpoint: Effect.succeed(true) }
   const database = yield* withRoom(SqliteConnection.open(filename, false), opening, sqlErrorOf).pipe(
     Effect.catch((error) =>
       Effect.flatMap(isFull(error, reserve), (full) =>

@@ -1,11 +1,17 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite"
-import { Cache, Duration, Effect, Exit, Semaphore, Stream } from "effect"
+import { Cache, Duration, Effect, Exit, Schedule, Semaphore, Stream } from "effect"
 import { SqlClient, type SqlConnection, type SqlError, Statement } from "effect/sql"
 import type { CommitMark } from "./SqliteCommits.ts"
-import { commitOperation, failure } from "./SqliteFailures.ts"
+import { commitOperation, failure, isBusy } from "./SqliteFailures.ts"
 
-/** How long a statement waits for another process's lock. */
+/** How long a change waits for another process's lock. */
 const busyTimeout = "5 seconds"
+
+/** SQLite waits by sleeping in its thread, which is this one: it does so while a database is opened, and after that no longer. */
+const busySleep = "10 millis"
+
+/** The log is copied into the database when it has this many pages of 4 KiB: what that takes, the reserve must hold. */
+const walPages = 256
 
 const isInput = (value: unknown): value is SQLInputValue =>
   value === null ||
@@ -37,6 +43,7 @@ const prepareDatabase = (database: DatabaseSync, alone: boolean) => {
   if (alone) database.exec("PRAGMA locking_mode = EXCLUSIVE")
   database.exec("PRAGMA journal_mode = WAL")
   database.exec("PRAGMA synchronous = FULL")
+  database.exec(`PRAGMA wal_autocheckpoint = ${walPages}`)
   database.exec("PRAGMA foreign_keys = ON")
   // Sorting must not need room on a disk that has none.
   database.exec("PRAGMA temp_store = MEMORY")
@@ -62,6 +69,9 @@ export const open = (filename: string, alone: boolean) =>
     (database) => Effect.sync(() => database.close())
   )
 
+/** Takes the lock at once: a transaction that has begun to read may not get it later. */
+const beginTransaction = "BEGIN IMMEDIATE"
+
 /** Statements that change rows; schema and pragmas change none. */
 const changesRows = /^\s*(?:INSERT|UPDATE|DELETE|REPLACE|WITH\b.*\b(?:INSERT|UPDATE|DELETE|REPLACE)\b)/is
 
@@ -75,7 +85,16 @@ export const make = Effect.fnUntraced(function* (database: DatabaseSync, mark: C
   const numberOf = (statement: StatementSync) => Number(statement.get()?.number)
   let changes = numberOf(allChanges)
 
+  database.exec(`PRAGMA busy_timeout = ${Duration.toMillis(busySleep)}`)
+
   const control = (sql: string) => Effect.try({ try: () => database.exec(sql), catch: failure("execute") })
+  /** Tries again as long as another process has the lock; everything else may go on between two attempts. */
+  const waiting = <A>(effect: Effect.Effect<A, SqlError.SqlError>) =>
+    Effect.retry(effect, {
+      while: isBusy,
+      schedule: Schedule.upTo(Schedule.spaced(busySleep), { duration: busyTimeout })
+    })
+  const begin = waiting(control(beginTransaction))
   const end = Effect.try({ try: () => database.exec("COMMIT"), catch: failure(commitOperation) })
   const count = Effect.try({ try: () => numberOf(counter), catch: failure("count the commit") })
   const counted = Effect.gen(function* () {
@@ -92,10 +111,18 @@ export const make = Effect.fnUntraced(function* (database: DatabaseSync, mark: C
   ) =>
     Effect.uninterruptible(
       Effect.andThen(
-        control("BEGIN IMMEDIATE"),
+        begin,
         Effect.onError(Effect.tap(effect, finish), () => rollback)
       )
     )
+
+  const checkpoint = Effect.try({
+    try: () => {
+      const result = database.prepare("PRAGMA wal_checkpoint(PASSIVE)").get()
+      return result?.busy === 0 && result.log === result.checkpointed
+    },
+    catch: failure("checkpoint")
+  })
 
   const prepare = (sql: string) => Effect.try({ try: () => database.prepare(sql), catch: failure("prepare") })
   const statements = yield* Cache.makeWith(prepare, {
@@ -108,8 +135,12 @@ export const make = Effect.fnUntraced(function* (database: DatabaseSync, mark: C
     parameters: ReadonlyArray<unknown>,
     arrays: boolean
   ) => {
+    if (sql === beginTransaction) return Effect.as(begin, [])
     const rows = Effect.flatMap(statement, (statement) => execute(statement, parameters, arrays))
-    return Effect.suspend(() => (!database.isTransaction && changesRows.test(sql) ? inTransaction(rows) : rows))
+    return Effect.suspend(() => {
+      if (database.isTransaction) return rows
+      return changesRows.test(sql) ? inTransaction(rows) : waiting(rows)
+    })
   }
   const rows = (sql: string, parameters: ReadonlyArray<unknown>, arrays: boolean) =>
     run(Cache.get(statements, sql), sql, parameters, arrays)
@@ -145,7 +176,7 @@ export const make = Effect.fnUntraced(function* (database: DatabaseSync, mark: C
     }),
     compiler: Statement.makeCompilerSqlite(),
     driver: "node-sqlite",
-    beginTransaction: "BEGIN IMMEDIATE",
+    beginTransaction,
     prepareTransactionControls: true,
     commit: () => commit,
     spanAttributes: [["db.system.name", "sqlite"]]
@@ -154,7 +185,7 @@ export const make = Effect.fnUntraced(function* (database: DatabaseSync, mark: C
     sql,
     /** One commit that changes nothing but the count of commits. */
     touch: lock.withPermit(inTransaction(Effect.void, counted)),
-    /** Copies the log into the database, so that the log's own room can be used again. Waits for the end of a transaction. */
-    checkpoint: lock.withPermit(Effect.ignore(control("PRAGMA wal_checkpoint(PASSIVE)")))
+    /** Copies the log into the database; whether all of it. Waits for the end of a transaction. */
+    checkpoint: lock.withPermit(Effect.orElseSucceed(checkpoint, () => false))
   }
 })

@@ -40,6 +40,12 @@ export const isDamage = (error: SqlError.SqlError) => {
   return code === corrupt || code === notADatabase
 }
 
+/** Another process has the lock. */
+export const isBusy = (error: SqlError.SqlError) => {
+  const code = primary(codeOf(error) ?? 0)
+  return code === busy || code === locked
+}
+
 /** A statement that the schema does not let through: no sign that anything is wrong with the store. */
 export const isConstraint = (error: SqlError.SqlError) => primary(codeOf(error) ?? 0) === constraint
 

@@ -4,8 +4,8 @@ import { Effect, type Scope } from "effect"
 
 /** Room on the disk that is held for what must work with no free byte: removing things, and what operators do. */
 export interface Reserve {
-  /** Gives one slice back to the disk; `false` when none is left. */
-  readonly release: Effect.Effect<boolean>
+  /** Gives one slice back to the disk, and tells how many bytes are left; `undefined` where there was none to give. */
+  readonly release: Effect.Effect<number | undefined>
   /** Takes back what is missing as long as `leave` bytes stay free beside it; whether nothing is missing any more. */
   readonly refill: (leave: number) => Effect.Effect<boolean>
   /** Whether the disk takes not one page more, found out by writing one. */
@@ -14,17 +14,23 @@ export interface Reserve {
   readonly hasRoom: Effect.Effect<boolean>
 }
 
-/** In bytes. A change of a few hundred pages takes less than all of it, and a slice is enough for most. */
-const size = 2 * 1024 * 1024
-const slice = 256 * 1024
+/**
+ * In bytes. Enough to copy a whole log into a database that has to grow for it, after which the log's own room can be used again and
+ * again: `walPages` and one more transaction of a megabyte or two.
+ */
+const size = 4 * 1024 * 1024
+const slice = 512 * 1024
 const page = 4096
+
+/** What a checkpoint that does not come to its end must leave of the reserve to the change itself. */
+export const leftToChange = 2 * slice
 
 /** What has to be free beside the reserve before it takes anything, and before the disk does not count as full any more. */
 export const margin = 1024 * 1024
 
 /** A store in memory has no disk. */
 export const none: Reserve = {
-  release: Effect.succeed(false),
+  release: Effect.succeed(undefined),
   refill: () => Effect.succeed(true),
   isDiskFull: Effect.succeed(false),
   hasRoom: Effect.succeed(true)
@@ -60,15 +66,20 @@ const make = Effect.fnUntraced(function* (file: string, descriptor: number) {
     }).pipe(Effect.tapError(() => Effect.sync(() => fs.ftruncateSync(descriptor, end))))
   }
   const refill = Effect.fnUntraced(function* (leave: number) {
-    while (bytes() < size && free() >= slice + leave) yield* extend(Math.min(slice, size - bytes()))
-    return bytes() >= size
+    for (;;) {
+      const missing = size - bytes()
+      const room = Math.floor((free() - leave) / page) * page
+      if (missing <= 0 || room <= 0) return missing <= 0
+      yield* extend(Math.min(slice, missing, room))
+    }
   })
   const reserve: Reserve = {
     release: Effect.sync(() => {
       const end = bytes()
-      if (end === 0) return false
-      fs.ftruncateSync(descriptor, Math.max(0, end - slice))
-      return true
+      if (end === 0) return undefined
+      const left = Math.max(0, end - slice)
+      fs.ftruncateSync(descriptor, left)
+      return left
     }),
     refill: (leave) => Effect.orElseSucceed(refill(leave), () => false),
     isDiskFull: Effect.suspend(() => {

@@ -4,7 +4,7 @@ import type { HealthState } from "@opsbuddy/contract/Service"
 import { Cause, Context, Effect } from "effect"
 import { type SqlClient, SqlError } from "effect/sql"
 import { commitOperation, isConstraint, isFull, reasonOf } from "./SqliteFailures.ts"
-import type { Reserve } from "./SqliteReserve.ts"
+import { leftToChange, type Reserve } from "./SqliteReserve.ts"
 import { StoreHealth } from "./StoreHealth.ts"
 
 /**
@@ -37,11 +37,14 @@ type Outcome<E> = Exclude<E, SqlError.SqlError> | StoreProblem
 /** What gives a change room. */
 export interface Room {
   readonly reserve: Reserve
-  /** Copies the log into the database, so that the log's own room can be used again. Not inside of a transaction. */
-  readonly checkpoint: Effect.Effect<void>
+  /** Copies the log into the database, so that the log's own room can be used again; whether all of it. Not in a transaction. */
+  readonly checkpoint: Effect.Effect<boolean>
 }
 
-/** Runs `effect` again while it fails for want of room: after a checkpoint, then with a slice of the reserve more each time. */
+/**
+ * Runs `effect` again while it fails for want of room: after a checkpoint, which makes the most of it, and with a slice of the
+ * reserve more each time. A checkpoint that has to make the database grow can take much of it, too.
+ */
 export const withRoom = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   { checkpoint, reserve }: Room,
@@ -51,16 +54,19 @@ export const withRoom = <A, E, R>(
     const inner = sqlErrorOf(error)
     return inner === undefined ? Effect.succeed(false) : isFull(inner, reserve)
   }
+  const checkpointed: Effect.Effect<boolean> = Effect.gen(function* () {
+    while (!(yield* checkpoint)) if (((yield* reserve.release) ?? 0) <= leftToChange) return false
+    return true
+  })
   const again = (error: E): Effect.Effect<A, E, R> =>
     Effect.gen(function* () {
-      if (!(yield* lacksRoom(error)) || !(yield* reserve.release)) return yield* Effect.fail(error)
-      yield* checkpoint
+      if (!(yield* lacksRoom(error)) || (yield* reserve.release) === undefined) return yield* Effect.fail(error)
       return yield* Effect.catch(effect, again)
     })
   return Effect.catch(effect, (error) =>
     Effect.flatMap(lacksRoom(error), (lacks) =>
       lacks
-        ? checkpoint.pipe(
+        ? checkpointed.pipe(
             Effect.andThen(Effect.catch(effect, again)),
             // What was not needed goes back at once, before something else takes it.
             Effect.ensuring(reserve.refill(0))

@@ -1,12 +1,14 @@
 import { rmSync, statSync } from "node:fs"
 import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Sqlite from "../src/Sqlite.ts"
+import * as SqliteReserve from "../src/SqliteReserve.ts"
 import { SqliteStore } from "../src/SqliteStore.ts"
 import { StoreHealth } from "../src/StoreHealth.ts"
-import { disk, empty, fill, noDisk } from "./disk/Disk.ts"
+import { disk, empty, fill, noDisk, temporaryFolder } from "./disk/Disk.ts"
 
 const migrations = {
   "0001_things": Effect.gen(function* () {
@@ -28,7 +30,7 @@ const at = (folder: string, steps: Sqlite.SqliteOptions["migrations"] = migratio
   Sqlite.layer({ filename: join(folder, "a.db"), migrations: steps }).pipe(Layer.provideMerge(StoreHealth.layer))
 
 const reserved = (folder: string) => statSync(join(folder, "a.db.reserve")).size
-const whole = 2 * 1024 * 1024
+const whole = 4 * 1024 * 1024
 
 const parts = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -52,7 +54,7 @@ const onDisk = (name: string, test: () => Effect.Effect<void, unknown, Scope.Sco
 describe("a SQLite store on a full disk", () => {
   onDisk("refuses writes with the folder, removes and records all the same, and takes writes again by itself", () =>
     Effect.gen(function* () {
-      const folder = yield* disk(8)
+      const folder = yield* disk(12)
       const lines: Array<unknown> = []
       yield* Effect.gen(function* () {
         const { add, count, health, probe, record, remove } = yield* parts
@@ -88,9 +90,24 @@ describe("a SQLite store on a full disk", () => {
     })
   )
 
+  onDisk("removes what is large, though the database has to grow for what the log still holds", () =>
+    Effect.gen(function* () {
+      const folder = yield* disk(16)
+      yield* Effect.gen(function* () {
+        const { add, count, remove } = yield* parts
+        for (let i = 0; i < 4; i++) yield* add("y".repeat(800_000))
+        yield* fill(folder)
+        yield* Effect.flip(Effect.forever(add("y".repeat(800_000))))
+        const all = (yield* count) ?? 0
+        for (let i = 1; i <= all; i++) yield* remove(i)
+        assert.strictEqual(yield* count, 0)
+      }).pipe(Effect.provide(at(folder)), Effect.provide(Logger.layer([])))
+    })
+  )
+
   onDisk("never gives the reserve to an ordinary write", () =>
     Effect.gen(function* () {
-      const folder = yield* disk(8)
+      const folder = yield* disk(12)
       yield* Effect.gen(function* () {
         const { add } = yield* parts
         yield* fill(folder)
@@ -102,7 +119,7 @@ describe("a SQLite store on a full disk", () => {
 
   onDisk("starts, and migrates", () =>
     Effect.gen(function* () {
-      const folder = yield* disk(8)
+      const folder = yield* disk(12)
       yield* Effect.gen(function* () {
         const { add } = yield* parts
         for (let i = 0; i < 200; i++) yield* add(text)
@@ -112,7 +129,7 @@ describe("a SQLite store on a full disk", () => {
         const { add, count, remove } = yield* parts
         assert.strictEqual(yield* count, 200)
         yield* remove(1)
-        assert.strictEqual((yield* Effect.flip(add("y".repeat(500_000))))._tag, "InsufficientStorage")
+        assert.strictEqual((yield* Effect.flip(add("y".repeat(6_000_000))))._tag, "InsufficientStorage")
       }).pipe(Effect.provide(at(folder, more)))
       yield* empty(folder)
       yield* Effect.gen(function* () {
@@ -124,7 +141,7 @@ describe("a SQLite store on a full disk", () => {
 
   onDisk("starts without a reserve, too, and reads", () =>
     Effect.gen(function* () {
-      const folder = yield* disk(8)
+      const folder = yield* disk(12)
       yield* Effect.flatMap(parts, ({ add }) => add(text)).pipe(Effect.provide(at(folder)))
       rmSync(join(folder, "a.db.reserve"))
       yield* fill(folder)
@@ -140,6 +157,23 @@ describe("a SQLite store on a full disk", () => {
     })
   )
 
+  onDisk("asks the disk where SQLite does not say that it is full", () =>
+    Effect.gen(function* () {
+      const folder = yield* disk(12)
+      const reserve = yield* SqliteReserve.open(join(folder, "a.db.reserve"))
+      assert.deepStrictEqual([yield* reserve.isDiskFull, yield* reserve.hasRoom], [false, true])
+      yield* fill(folder)
+      assert.deepStrictEqual([yield* reserve.isDiskFull, yield* reserve.hasRoom], [true, false])
+      assert.strictEqual(yield* reserve.release, whole - 512 * 1024)
+      assert.isFalse(yield* reserve.isDiskFull)
+      // It is taken back to the last page.
+      assert.isTrue(yield* reserve.refill(0))
+      assert.strictEqual(reserved(folder), whole)
+      yield* empty(folder)
+      assert.isTrue(yield* reserve.hasRoom)
+    })
+  )
+
   onDisk("says that a database cannot be made", () =>
     Effect.gen(function* () {
       const folder = yield* disk(1)
@@ -149,6 +183,28 @@ describe("a SQLite store on a full disk", () => {
         error.message,
         `the database ${join(folder, "a.db")} cannot be opened: the disk of ${folder} is full`
       )
+    })
+  )
+})
+
+describe("a SQLite store that another process has locked", () => {
+  it.live("refuses a change after five seconds, with the reason", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      yield* Effect.gen(function* () {
+        const { add, count, health } = yield* parts
+        const other = new DatabaseSync(join(folder, "a.db"))
+        other.exec("BEGIN IMMEDIATE")
+        const reason = `another process holds the database ${join(folder, "a.db")}`
+        const started = performance.now()
+        assert.deepInclude(yield* Effect.flip(add(text)), { _tag: "StoreUnavailable", applied: "no", detail: reason })
+        assert.isAtLeast(performance.now() - started, 4900)
+        assert.strictEqual((yield* health.outage)?.reason, reason)
+        assert.strictEqual(yield* count, 0)
+        other.close()
+        yield* add(text)
+        assert.isUndefined(yield* health.outage)
+      }).pipe(Effect.provide(at(folder)), Effect.provide(Logger.layer([])))
     })
   )
 })

@@ -172,6 +172,70 @@ describe("the count of commits", () => {
   )
 })
 
+describe("a database that another process has locked", () => {
+  it.live("lets everything else go on while a change waits, and makes it then", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      yield* Effect.gen(function* () {
+        const other = new DatabaseSync(file(folder))
+        other.exec("BEGIN IMMEDIATE")
+        let turns = 0
+        yield* Effect.raceFirst(
+          add("a"),
+          Effect.forever(
+            Effect.andThen(
+              Effect.sleep("1 millis"),
+              Effect.sync(() => {
+                if (++turns === 30) other.exec("COMMIT")
+              })
+            )
+          )
+        )
+        assert.isAtLeast(turns, 30)
+        other.close()
+        const sql = yield* SqlClient.SqlClient
+        assert.lengthOf(yield* sql`SELECT * FROM things`, 1)
+      }).pipe(Effect.provide(at(folder)))
+    })
+  )
+})
+
+describe("a database that refuses writes", () => {
+  it.live("tells callers and operators why, is degraded at once, and recovers by a probe's write", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      yield* Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const store = yield* SqliteStore
+        const health = yield* StoreHealth
+        const probe = store.probe(sql`SELECT id FROM things LIMIT 1`)
+        const number = mark(folder)
+        assert.strictEqual(yield* probe, "healthy")
+        // Without an outage it does not write.
+        assert.strictEqual(mark(folder), number)
+        yield* sql`PRAGMA query_only = ON`
+        const detail = `the database ${file(folder)} cannot be written to`
+        for (const change of [add("a"), store.essential(sql`DELETE FROM things`)]) {
+          assert.deepInclude(yield* Effect.flip(change), { _tag: "StoreUnavailable", applied: "no", detail })
+        }
+        assert.deepInclude(yield* health.outage, { reason: detail, refused: 2 })
+        assert.strictEqual(yield* probe, "degraded")
+        assert.deepInclude(yield* store.read(sql`SELECT count(*) AS n FROM things`), { n: 0 })
+        yield* sql`PRAGMA query_only = OFF`
+        assert.strictEqual(yield* probe, "healthy")
+        assert.isUndefined(yield* health.outage)
+        assert.strictEqual(mark(folder), number + 1)
+        yield* add("a")
+        // A row that the schema does not let in is no outage, and the store is as it was.
+        assert.deepInclude(yield* Effect.flip(add("a")), { _tag: "StoreUnavailable", applied: "no" })
+        assert.strictEqual(yield* probe, "healthy")
+        yield* sql`DROP TABLE things`
+        assert.strictEqual(yield* probe, "unhealthy")
+      }).pipe(Effect.provide(at(folder)))
+    })
+  )
+})
+
 describe("a damaged database", () => {
   it.live("that SQLite cannot open ends the start with the file, why and what to do, and stays as it is", () =>
     Effect.gen(function* () {
@@ -207,12 +271,12 @@ describe("a damaged database", () => {
 })
 
 describe("the reserve of a database", () => {
-  it.live("takes two mebibytes of the disk, really, and is taken over at the next start", () =>
+  it.live("takes four mebibytes of the disk, really, and is taken over at the next start", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const reserve = () => {
         const { blocks, ino, size } = statSync(`${file(folder)}.reserve`)
-        assert.deepStrictEqual([size, blocks * 512 >= size], [2 * 1024 * 1024, true])
+        assert.deepStrictEqual([size, blocks * 512 >= size], [4 * 1024 * 1024, true])
         return ino
       }
       yield* started(folder)
@@ -221,7 +285,7 @@ describe("the reserve of a database", () => {
       assert.strictEqual(reserve(), first)
       // One that has holes holds nothing.
       truncateSync(`${file(folder)}.reserve`, 0)
-      truncateSync(`${file(folder)}.reserve`, 2 * 1024 * 1024)
+      truncateSync(`${file(folder)}.reserve`, 4 * 1024 * 1024)
       yield* started(folder)
       reserve()
     })
