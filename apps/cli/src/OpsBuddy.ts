@@ -7,6 +7,7 @@ import { CliConfig, CliError, Command, Flag, GlobalFlag } from "effect/cli"
 import { FetchHttpClient } from "effect/http"
 import manifest from "../package.json" with { type: "json" }
 import * as Check from "./Check.ts"
+import * as Files from "./Files.ts"
 import { asRefusal } from "./Refusals.ts"
 import * as Up from "./Up.ts"
 import * as Variables from "./Variables.ts"
@@ -28,7 +29,7 @@ const status = Command.make(
 
 const command = Command.make("opsbuddy").pipe(
   Command.withDescription("Starts and looks after OpsBuddy: gateway, files, utility, analytics and time series"),
-  Command.withSubcommands([Up.command, Variables.command, status, Check.command])
+  Command.withSubcommands([Up.command, Variables.command, status, Check.command, Files.command])
 )
 
 /** `EX_USAGE` and `EX_CONFIG` of sysexits.h. */

@@ -1,25 +1,32 @@
 import { type FileId, type FileInfo, RangeNotSatisfiable } from "@opsbuddy/contract/Files"
+import * as Conditions from "@opsbuddy/runtime/Conditions"
 import { DateTime, Effect } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
-import type { FileStore, Range } from "./FileStore.ts"
+import { contentOf, type FileStore, proceeds, type Range } from "./FileStore.ts"
 
 /**
- * The bytes of a file, as RFC 9110 has it: whole (200), one range of it (206), or `304` when the client has them. Several
- * ranges, or a header that is no range, get the whole. Never a page of our origin, whatever its content says it is.
+ * The bytes of a file, as RFC 9110 has it: whole (200), one range of it (206), `304` when the client has them, or `412` where its
+ * conditions do not hold. Several ranges, or a header that is no range, get the whole. Never a page of our origin, whatever its
+ * content says it is.
  */
 export const answer = Effect.fn("Download.answer")(function* (
   store: FileStore["Service"],
   id: FileId,
   request: HttpServerRequest.HttpServerRequest
 ) {
+  const conditions = yield* Conditions.fromHeaders(request.method, request.headers)
   const info = yield* store.stat(id)
+  const present = contentOf(info)
   const headers = headersOf(info)
-  if (matches(request.headers["if-none-match"], headers.etag)) {
-    return HttpServerResponse.empty({ status: 304, headers })
+  yield* proceeds(conditions, present)
+  if (conditions.check(present) === "not-modified") return HttpServerResponse.empty({ status: 304, headers })
+  if (request.method === "HEAD") {
+    yield* store.check(info)
+    return HttpServerResponse.empty({ status: 200, headers: { ...headers, "content-length": String(info.size) } })
   }
   const condition = request.headers["if-range"] ?? headers.etag
   const unchanged = condition === headers.etag || condition === headers["last-modified"]
-  const range = request.method === "GET" && unchanged ? rangeOf(request.headers.range, info.size) : undefined
+  const range = unchanged ? rangeOf(request.headers.range, info.size) : undefined
   if (range === "unsatisfiable") {
     return yield* new RangeNotSatisfiable({ size: info.size, detail: `the file has ${info.size} bytes` })
   }
@@ -52,10 +59,6 @@ export const contentDisposition = (name: string) => {
   )
   return `attachment; filename="${ascii}"; filename*=UTF-8''${encoded}`
 }
-
-/** Whether an `If-None-Match` names the tag; weak tags compare as strong ones. */
-const matches = (header: string | undefined, etag: string) =>
-  header?.split(",").some((tag) => tag.trim() === "*" || tag.trim().replace(/^W\//, "") === etag) === true
 
 /** The one range of a `Range` header that lies in `size` bytes; `undefined` is the whole. */
 export const rangeOf = (header: string | undefined, size: number): Range | "unsatisfiable" | undefined => {

@@ -1,55 +1,9 @@
-import { spawn } from "node:child_process"
 import { createHash, randomBytes } from "node:crypto"
-import { once } from "node:events"
 import { join } from "node:path"
-import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { onDisk, temporaryFolder } from "./folders.ts"
-
-/** The program as a user starts it, on a free port; killed with the scope. */
-const program = Effect.fnUntraced(function* (dataDirectory: string) {
-  const child = yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      spawn(process.execPath, [fileURLToPath(new URL("../src/main.ts", import.meta.url))], {
-        env: {
-          ...process.env,
-          OPSBUDDY_DATA_DIRECTORY: dataDirectory,
-          OPSBUDDY_LOG_FORMAT: "json",
-          // Nothing listens at the discard port.
-          OPSBUDDY_TIMESERIES_URL: "http://127.0.0.1:9",
-          SERVICE_PORT: "0"
-        },
-        stdio: ["ignore", "pipe", "inherit"]
-      })
-    ),
-    (child) =>
-      Effect.promise(async () => {
-        if (child.exitCode !== null || child.signalCode !== null) return
-        const exited = once(child, "exit")
-        child.kill("SIGKILL")
-        await exited
-      })
-  )
-  const address = yield* Effect.callback<string, Error>((resume) => {
-    child.once("exit", (code) => resume(Effect.fail(new Error(`files ended with ${code}`))))
-    createInterface({ input: child.stdout }).on("line", (text) => {
-      const { data, message } = JSON.parse(text)
-      if (message === "listening") resume(Effect.succeed(data.url))
-    })
-  })
-  return { address, child }
-})
-
-const upload = async (address: string, contents: ReadonlyArray<Uint8Array<ArrayBuffer>>) => {
-  const body = new FormData()
-  for (const content of contents) body.append("file", new File([content], "f"))
-  const response = await fetch(`${address}/api/files/upload`, { method: "POST", body })
-  if (response.status !== 201) throw new Error(`answered ${response.status}`)
-  // Only this test reads it.
-  return (await response.json()) as { readonly items: ReadonlyArray<{ readonly id: string; readonly sha256: string }> }
-}
+import { program, upload } from "./program.ts"
 
 describe("The files process", () => {
   it.live(

@@ -14,9 +14,11 @@ layer(Served.layer(), { excludeTestServices: true })("The files app", (it) => {
   it.effect("stores a file with its tags, and gives the same bytes back", () =>
     Effect.gen(function* () {
       const content = "hello\u0000 wörld\r\n--xyz"
-      const [info] = yield* upload(["file", text("example.txt", content)], ["tags", '{"category":"logs"}'])
+      const file = text("example.txt", content)
+      const [info] = yield* upload(["file", file], ["tags", '{"category":"logs"}'])
       assert.isDefined(info)
-      assert.deepInclude(info, { name: "example.txt", size: 20, contentType: "text/plain", tags: { category: "logs" } })
+      // Bun names the charset in what it sends.
+      assert.deepInclude(info, { name: "example.txt", size: 20, contentType: file.type, tags: { category: "logs" } })
       assert.deepStrictEqual(info.createdAt, info.modifiedAt)
       const { body } = yield* askJson(`/api/files/${info.id}/metadata`)
       assert.deepStrictEqual(body, JSON.parse(JSON.stringify(info)))
@@ -48,8 +50,9 @@ layer(Served.layer(), { excludeTestServices: true })("The files app", (it) => {
 
   it.effect("takes a JSON file of any size as a file, not as a field", () =>
     Effect.gen(function* () {
-      const [info] = yield* upload(["file", text("data.json", `"${"x".repeat(100_000)}"`, "application/json")])
-      assert.deepInclude(info, { name: "data.json", size: 100_002, contentType: "application/json" })
+      const file = text("data.json", `"${"x".repeat(100_000)}"`, "application/json")
+      const [info] = yield* upload(["file", file])
+      assert.deepInclude(info, { name: "data.json", size: 100_002, contentType: file.type })
     })
   )
 

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto"
 import { assert, layer } from "@effect/vitest"
 import { FileId, type FileInfo, FileNotFound } from "@opsbuddy/contract/Files"
+import { none } from "@opsbuddy/runtime/Conditions"
 import { Effect, type Layer, Schema, Stream } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { FileStore, type Range, type Selection } from "../src/FileStore.ts"
@@ -21,7 +22,7 @@ export const store = Effect.fnUntraced(function* (names: ReadonlyArray<string>, 
 export const read = Effect.fnUntraced(function* (info: FileInfo, range?: Range) {
   const answer = yield* (yield* FileStore).content(info, range)
   return yield* Effect.promise(() => HttpServerResponse.toWeb(answer).text())
-})
+}, Effect.scoped)
 
 const one = Effect.fnUntraced(function* (name: string, tags: Record<string, string> = {}) {
   const [info] = yield* store([name], tags)
@@ -86,11 +87,11 @@ export const conformance = <E>(title: string, backend: Layer.Layer<FileStore, E>
         const pieces = Array.from({ length: 500 }, (_, n) => bytesOf(`${n},`))
         yield* draft.add({ name: "pieces", contentType: "text/plain" }, Stream.fromIterable(pieces))
         yield* draft.add({ name: "none", contentType: "text/plain" }, Stream.empty)
-        const [some, none] = yield* draft.commit({})
+        const [some, empty] = yield* draft.commit({})
         assert.isDefined(some)
-        assert.isDefined(none)
+        assert.isDefined(empty)
         assert.strictEqual(yield* read(some), Array.from({ length: 500 }, (_, n) => `${n},`).join(""))
-        assert.deepStrictEqual([none.size, yield* read(none)], [0, ""])
+        assert.deepStrictEqual([empty.size, yield* read(empty)], [0, ""])
       }).pipe(Effect.scoped)
     )
 
@@ -126,12 +127,12 @@ export const conformance = <E>(title: string, backend: Layer.Layer<FileStore, E>
       Effect.gen(function* () {
         const files = yield* FileStore
         const info = yield* one("short-lived")
-        yield* files.remove(info.id)
+        yield* files.remove(info.id, none)
         const missing = new FileNotFound({ id: info.id })
         assert.deepStrictEqual(yield* Effect.flip(files.stat(info.id)), missing)
         assert.deepStrictEqual(yield* Effect.flip(files.content(info)), missing)
-        assert.deepStrictEqual(yield* Effect.flip(files.update(info.id, { name: "x", tags: {} })), missing)
-        assert.deepStrictEqual(yield* Effect.flip(files.remove(info.id)), missing)
+        assert.deepStrictEqual(yield* Effect.flip(files.update(info.id, { name: "x", tags: {} }, none)), missing)
+        assert.deepStrictEqual(yield* Effect.flip(files.remove(info.id, none)), missing)
         const never = FileId.make("01900000-0000-7000-8000-000000000000")
         assert.deepStrictEqual(yield* Effect.flip(files.stat(never)), new FileNotFound({ id: never }))
       })
@@ -141,9 +142,9 @@ export const conformance = <E>(title: string, backend: Layer.Layer<FileStore, E>
       Effect.gen(function* () {
         const files = yield* FileStore
         const info = yield* one("first name", { a: "1" })
-        const renamed = yield* files.update(info.id, { name: "second name" })
+        const renamed = yield* files.update(info.id, { name: "second name" }, none)
         assert.deepInclude(renamed, { name: "second name", tags: { a: "1" }, sha256: info.sha256 })
-        const tagged = yield* files.update(info.id, { tags: { b: "2" } })
+        const tagged = yield* files.update(info.id, { tags: { b: "2" } }, none)
         assert.deepInclude(tagged, { name: "second name", tags: { b: "2" }, createdAt: info.createdAt })
         assert.deepStrictEqual(yield* files.stat(info.id), tagged)
         assert.strictEqual(yield* read(tagged), "content of first name")
@@ -160,8 +161,8 @@ export const conformance = <E>(title: string, backend: Layer.Layer<FileStore, E>
             for (const info of infos) assert.strictEqual(yield* read(info), `content of ${info.name}`)
             const [first, second] = infos
             if (first === undefined || second === undefined) return yield* Effect.die(new Error("not both were stored"))
-            yield* files.remove(first.id)
-            return yield* files.update(second.id, { name: `busy ${n} c` })
+            yield* files.remove(first.id, none)
+            return yield* files.update(second.id, { name: `busy ${n} c` }, none)
           }),
           { concurrency: "unbounded" }
         )

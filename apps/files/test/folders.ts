@@ -9,13 +9,14 @@ export const temporaryFolder = Effect.acquireRelease(
   (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
 )
 
-/** Everything that a store in `directory` has on disk beside its index: names in `incoming`, and ids of contents. */
+/** Everything that a store in `directory` has on disk beside its index and the records of contents. */
 export const onDisk = (directory: string) => {
   const names = (folder: string) => (existsSync(join(directory, folder)) ? readdirSync(join(directory, folder)) : [])
   return {
     incoming: names("incoming"),
     contents: names("content")
       .flatMap((shard) => names(join("content", shard)))
+      .filter((name) => !name.endsWith(".json"))
       .sort()
   }
 }

@@ -1,13 +1,25 @@
-import { Schema } from "effect"
+import { Schema, SchemaTransformation } from "effect"
 import { Multipart } from "effect/http"
 import { HttpApiEndpoint, HttpApiError, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { conditionalHeaders, documentEtag } from "./Conditional.ts"
 import { Authentication, RequestDecoding } from "./Identity.ts"
-import { bodyProblems, IncompleteBody, problemMembers, problemPrefix, storeProblems } from "./Problems.ts"
+import {
+  bodyProblems,
+  IncompleteBody,
+  PreconditionFailed,
+  problemMembers,
+  problemPrefix,
+  storeProblems
+} from "./Problems.ts"
 import { page, paging, strictRequests, Timestamp } from "./Wire.ts"
 
 /** A UUIDv7, so ids sort by the time of upload. */
 export const FileId = Schema.String.check(Schema.isUUID(7)).pipe(Schema.brand("FileId"))
 export type FileId = typeof FileId.Type
+
+/** Hexadecimal digits of a UUID may be upper-case in a request (RFC 9562, section 4); ids are kept and given in lower case. */
+const AnyCase = Schema.String.pipe(Schema.decode(SchemaTransformation.toLowerCase()))
+const FileIdInPath = AnyCase.pipe(Schema.decodeTo(FileId))
 
 /**
  * 1 to 255 characters without control characters, lone surrogates and slashes, and neither `.` nor `..`: the last
@@ -26,7 +38,10 @@ export const Tags = Schema.Record(
 ).check(Schema.isBetweenProperties(0, 64))
 export type Tags = typeof Tags.Type
 
-/** What is known about a file without reading it. `size` is in bytes, `sha256` in lower-case hexadecimal. */
+/**
+ * What is known about a file without reading it. `size` is in bytes, `sha256` in lower-case hexadecimal, `contentType` as it was
+ * sent, with its parameters. `revision` starts at 1 and grows by 1 with each change; in quotes it is the `ETag` of the metadata.
+ */
 export class FileInfo extends Schema.Class<FileInfo>("FileInfo")({
   id: FileId,
   name: FileName,
@@ -35,12 +50,20 @@ export class FileInfo extends Schema.Class<FileInfo>("FileInfo")({
   sha256: Schema.String,
   tags: Tags,
   createdAt: Timestamp,
-  modifiedAt: Timestamp
+  modifiedAt: Timestamp,
+  revision: Schema.Int
 }) {}
 
 export class FileNotFound extends HttpApiError.Problem<FileNotFound>()(
   "FileNotFound",
   { type: `${problemPrefix}file-not-found`, status: 404, title: "No such file" },
+  { ...problemMembers, id: FileId }
+) {}
+
+/** The disk has lost the content, or does not give back the bytes that were stored; `detail` says what is wrong with it. */
+export class ContentDamaged extends HttpApiError.Problem<ContentDamaged>()(
+  "ContentDamaged",
+  { type: `${problemPrefix}content-damaged`, status: 500, title: "The content of the file is damaged" },
   { ...problemMembers, id: FileId }
 ) {}
 
@@ -59,7 +82,7 @@ export class RangeNotSatisfiable extends HttpApiError.Problem<RangeNotSatisfiabl
 ) {}
 
 /** The `nextCursor` of a list of files, to be taken as it is. */
-export const FileCursor = Schema.String.check(
+export const FileCursor = AnyCase.check(
   Schema.isPattern(/^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/, { expected: "the nextCursor of a list of files" })
 )
 
@@ -92,23 +115,28 @@ export class FilesApi extends HttpApiGroup.make("files")
       error: storeProblems
     }),
     HttpApiEndpoint.get("download", "/:id", {
-      params: { id: FileId },
+      params: { id: FileIdInPath },
       success: HttpApiSchema.StreamUint8Array(),
-      error: [FileNotFound, RangeNotSatisfiable, ...storeProblems]
-    }),
+      error: [FileNotFound, ContentDamaged, PreconditionFailed, RangeNotSatisfiable, ...storeProblems]
+    }).annotate(OpenApi.Transform, documentEtag),
     HttpApiEndpoint.get("stat", "/:id/metadata", {
-      params: { id: FileId },
+      params: { id: FileIdInPath },
       success: FileInfo,
-      error: [FileNotFound, ...storeProblems]
-    }),
+      error: [FileNotFound, PreconditionFailed, ...storeProblems]
+    }).annotate(OpenApi.Transform, documentEtag),
     HttpApiEndpoint.patch("update", "/:id/metadata", {
-      params: { id: FileId },
+      params: { id: FileIdInPath },
+      headers: conditionalHeaders,
       /** `tags` replaces all tags of the file. */
       payload: Schema.Struct({ name: Schema.optionalKey(FileName), tags: Schema.optionalKey(Tags) }),
       success: FileInfo,
-      error: [FileNotFound, ...bodyProblems, ...storeProblems]
-    }),
-    HttpApiEndpoint.delete("remove", "/:id", { params: { id: FileId }, error: [FileNotFound, ...storeProblems] })
+      error: [FileNotFound, PreconditionFailed, ...bodyProblems, ...storeProblems]
+    }).annotate(OpenApi.Transform, documentEtag),
+    HttpApiEndpoint.delete("remove", "/:id", {
+      params: { id: FileIdInPath },
+      headers: conditionalHeaders,
+      error: [FileNotFound, PreconditionFailed, ...storeProblems]
+    })
   )
   .prefix("/api/files")
   .middleware(Authentication)
