@@ -6,6 +6,7 @@ import * as Docs from "@opsbuddy/runtime/Docs"
 import { HealthProbe } from "@opsbuddy/runtime/Health"
 import { ServerFront } from "@opsbuddy/runtime/Server"
 import * as Sqlite from "@opsbuddy/runtime/Sqlite"
+import { SqliteStore } from "@opsbuddy/runtime/SqliteStore"
 import { Clock, Effect, FileSystem, Layer, Ref } from "effect"
 import { SqlClient } from "effect/sql"
 import * as BuiltIn from "./config/BuiltIn.ts"
@@ -27,16 +28,14 @@ const probe = (location: string) =>
     Effect.gen(function* () {
       const gateway = yield* Gateway
       const sql = yield* SqlClient.SqlClient
+      const store = yield* SqliteStore
       const size = sql<{ readonly bytes: number }>`SELECT page_count * page_size AS bytes
       FROM pragma_page_count(), pragma_page_size()`
       const upstreams = () => [...gateway.running().upstreams.values()]
       return HealthProbe.of({
-        database: sql`SELECT 1`.pipe(
-          Effect.as("healthy" as const),
-          Effect.catch((error) =>
-            // Without it requests go on as before, and operators cannot act.
-            Effect.as(Effect.logError("audit store does not answer", { reason: error.message }), "degraded" as const)
-          )
+        // Without it requests go on as before, and operators cannot act.
+        database: Effect.map(store.probe(sql`SELECT sequence FROM audit LIMIT 1`), (state) =>
+          state === "unhealthy" ? "degraded" : state
         ),
         storage: Effect.orDie(Effect.map(size, ([row]) => ({ kind: "sqlite", location, bytes: row?.bytes ?? 0 }))),
         services: Effect.sync(() => upstreams().map(UpstreamHealth.summary)),

@@ -1,13 +1,13 @@
 import { TargetNotFound, UpstreamNotFound } from "@opsbuddy/contract/Gateway"
 import { CurrentPrincipal } from "@opsbuddy/contract/Identity"
-import type { StoreUnavailable } from "@opsbuddy/contract/Problems"
+import type { StoreProblem } from "@opsbuddy/contract/Problems"
 import type { UpstreamStatus } from "@opsbuddy/contract/Service"
 import { Audit } from "@opsbuddy/runtime/Audit"
 import { Clock, Context, Effect, Layer, type Schema } from "effect"
 import { Gateway } from "./Gateway.ts"
 import type { Upstream } from "./Upstream.ts"
 
-type Failure = UpstreamNotFound | StoreUnavailable
+type Failure = UpstreamNotFound | StoreProblem
 
 /** What an operator does by hand. Each action is recorded first: what cannot be recorded is not done. */
 export class Operations extends Context.Service<
@@ -26,7 +26,7 @@ export class Operations extends Context.Service<
       reason: string
     ): Effect.Effect<UpstreamStatus, Failure | TargetNotFound, CurrentPrincipal>
     /** Records that somebody asks for a reload. */
-    reloading(reason: string): Effect.Effect<void, StoreUnavailable, CurrentPrincipal>
+    reloading(reason: string): Effect.Effect<void, StoreProblem, CurrentPrincipal>
   }
 >()("@opsbuddy/gateway/Operations") {
   static readonly layer = Layer.effect(

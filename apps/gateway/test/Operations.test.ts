@@ -78,6 +78,28 @@ describe("An operator", () => {
     })
   )
 
+  it.live("is told of parameters, times and encodings that its endpoints do not know", () =>
+    Effect.gen(function* () {
+      const { port } = yield* behind()
+      for (const [path, message] of [
+        ["/api/gateway/config?x=1", "unknown parameter `x`; this endpoint takes no parameters"],
+        ["/api/gateway/audit?form=1", "unknown parameter `form`; known parameters: limit, cursor, from, to"],
+        [
+          "/api/gateway/audit?from=2024-02-30T00:00:00Z",
+          'Expected an RFC 3339 time such as 2026-01-31T09:30:00Z, got "2024-02-30T00:00:00Z"'
+        ],
+        ["/api/gateway/upstreams/%FF", "Expected UTF-8 in percent-encoding, got %FF"]
+      ] as const) {
+        const answer = yield* ask(port, path)
+        assert.deepStrictEqual([answer.status, causeOf(answer)], [400, "invalid-request"], path)
+        assert.strictEqual((answer.json().errors as ReadonlyArray<{ readonly message: string }>)[0]?.message, message)
+      }
+      const packed = yield* post(port, `${at}/release`, { reason: "a" }, { "Content-Encoding": "gzip" })
+      assert.deepStrictEqual([packed.status, causeOf(packed)], [415, "unsupported-content-encoding"])
+      assert.strictEqual((yield* ask(port, "/health?x=1")).status, 200)
+    })
+  )
+
   it.live("leaves each action in the audit, with who, why and in which request, and in the events", () =>
     Effect.gen(function* () {
       const { port, upstream } = yield* behind()

@@ -1,6 +1,16 @@
-import type { StoreUnavailable } from "@opsbuddy/contract/Problems"
-import { ConfigEntry, type ConfigKey, ConfigNotFound } from "@opsbuddy/contract/Utility"
-import { Context, DateTime, Effect, Layer, type Schema } from "effect"
+import { PreconditionFailed, type StoreProblem } from "@opsbuddy/contract/Problems"
+import { type ConfigKey, ConfigNotFound } from "@opsbuddy/contract/Utility"
+import type * as Conditions from "@opsbuddy/runtime/Conditions"
+import { Context, DateTime, Effect, Layer } from "effect"
+
+/** A configuration as it is kept: `json` is its value, without white space and with the digits that were sent. */
+export interface StoredConfig {
+  readonly key: ConfigKey
+  readonly json: string
+  readonly version: number
+  readonly modifiedAt: DateTime.Utc
+  readonly modifiedBy: string
+}
 
 /** Which entries of the list are wanted. `prefix` is compared exactly, `cursor` is the `nextCursor` of the page before. */
 export interface ConfigSelection {
@@ -12,7 +22,7 @@ export interface ConfigSelection {
 
 /** Entries in the order of their keys' bytes. `nextCursor` is there exactly when more follow. */
 export interface ConfigPage {
-  readonly items: ReadonlyArray<ConfigEntry>
+  readonly items: ReadonlyArray<StoredConfig>
   readonly nextCursor?: string
 }
 
@@ -26,18 +36,28 @@ export class ConfigStore extends Context.Service<
      * A page may be shorter than its limit, because large values fill it sooner. Going on by cursor shows every entry that
      * is there all the time exactly once, whatever is set and removed meanwhile.
      */
-    list(selection: ConfigSelection): Effect.Effect<ConfigPage, StoreUnavailable>
-    get(key: ConfigKey): Effect.Effect<ConfigEntry, ConfigNotFound | StoreUnavailable>
+    list(selection: ConfigSelection): Effect.Effect<ConfigPage, StoreProblem>
+    get(key: ConfigKey): Effect.Effect<StoredConfig, ConfigNotFound | StoreProblem>
     /**
-     * Sets the value and counts its version up by one, also when the value is the same; a key that is not there begins at
-     * version 1, also when it was there before. Each of any number of simultaneous calls gets a version of its own.
+     * Sets the value where the conditions hold, and counts its version up by one, also when the value is the same, and from where it
+     * was before a removal; a new key begins at 1. Each of any number of simultaneous calls gets a version of its own.
      */
-    set(key: ConfigKey, value: Schema.Json, modifiedBy: string): Effect.Effect<ConfigEntry, StoreUnavailable>
-    remove(key: ConfigKey): Effect.Effect<void, ConfigNotFound | StoreUnavailable>
+    set(
+      key: ConfigKey,
+      json: string,
+      modifiedBy: string,
+      conditions: Conditions.Conditions
+    ): Effect.Effect<StoredConfig, PreconditionFailed | StoreProblem>
+    /** Removes the entry where the conditions hold; works on a full disk, too. */
+    remove(
+      key: ConfigKey,
+      conditions: Conditions.Conditions
+    ): Effect.Effect<void, ConfigNotFound | PreconditionFailed | StoreProblem>
   }
 >()("@opsbuddy/utility/ConfigStore") {
   static readonly layerMemory = Layer.sync(ConfigStore, () => {
-    const entries = new Map<ConfigKey, ConfigEntry>()
+    const entries = new Map<ConfigKey, StoredConfig>()
+    const removed = new Map<ConfigKey, number>()
     return ConfigStore.of({
       list: ({ cursor = "", limit = defaultLimit, prefix = "" }) =>
         Effect.sync(() => {
@@ -50,21 +70,49 @@ export class ConfigStore extends Context.Service<
         const entry = entries.get(key)
         return entry === undefined ? yield* new ConfigNotFound({ key }) : entry
       }),
-      set: Effect.fnUntraced(function* (key, value, modifiedBy) {
-        const version = (entries.get(key)?.version ?? 0) + 1
-        const entry = new ConfigEntry({ key, value, version, modifiedAt: yield* DateTime.now, modifiedBy })
+      set: Effect.fnUntraced(function* (key, json, modifiedBy, conditions) {
+        const modifiedAt = yield* DateTime.now
+        const present = entries.get(key)
+        yield* proceeds(conditions, present)
+        const version = (present?.version ?? removed.get(key) ?? 0) + 1
+        const entry = { key, json, version, modifiedAt, modifiedBy }
         entries.set(key, entry)
+        removed.delete(key)
         return entry
       }),
-      remove: Effect.fnUntraced(function* (key) {
-        if (!entries.delete(key)) return yield* new ConfigNotFound({ key })
+      remove: Effect.fnUntraced(function* (key, conditions) {
+        const present = entries.get(key)
+        yield* proceeds(conditions, present)
+        if (present === undefined) return yield* new ConfigNotFound({ key })
+        entries.delete(key)
+        removed.set(key, present.version)
       })
     })
   })
 }
 
 /** The page of these entries: the last one's key is the cursor, so any string is a valid cursor. */
-export const pageOf = (items: ReadonlyArray<ConfigEntry>, more: boolean): ConfigPage => {
+export const pageOf = (items: ReadonlyArray<StoredConfig>, more: boolean): ConfigPage => {
   const last = items.at(-1)
   return more && last !== undefined ? { items, nextCursor: last.key } : { items }
 }
+
+export const etagOf = ({ version }: { readonly version: number }) => `"${version}"`
+
+type Present = Pick<StoredConfig, "modifiedAt" | "version"> | undefined
+
+const verdict = (conditions: Conditions.Conditions, present: Present) =>
+  conditions.check(present && { etag: etagOf(present), modifiedAt: present.modifiedAt })
+
+/** Fails unless the conditions hold for what is there; to be asked in the transaction that changes it. */
+export const proceeds = (
+  conditions: Conditions.Conditions,
+  present: Present
+): Effect.Effect<void, PreconditionFailed> =>
+  verdict(conditions, present) === "failed"
+    ? Effect.fail(new PreconditionFailed(present === undefined ? {} : { etag: etagOf(present) }))
+    : Effect.void
+
+/** Whether who reads under these conditions has it already. */
+export const isKnown = (conditions: Conditions.Conditions, present: Present) =>
+  verdict(conditions, present) === "not-modified"

@@ -1,10 +1,10 @@
-import { StoreUnavailable } from "@opsbuddy/contract/Problems"
-import { ConfigEntry, ConfigKey, ConfigNotFound } from "@opsbuddy/contract/Utility"
+import { ConfigKey, ConfigNotFound } from "@opsbuddy/contract/Utility"
 import { HealthProbe } from "@opsbuddy/runtime/Health"
 import * as Sqlite from "@opsbuddy/runtime/Sqlite"
-import { Cause, DateTime, Effect, FileSystem, Layer, Path, Schema } from "effect"
-import { SqlClient, type SqlError } from "effect/sql"
-import { ConfigStore, defaultLimit, pageOf } from "./ConfigStore.ts"
+import { SqliteStore } from "@opsbuddy/runtime/SqliteStore"
+import { DateTime, Effect, FileSystem, Layer, Path } from "effect"
+import { SqlClient } from "effect/sql"
+import { ConfigStore, defaultLimit, pageOf, proceeds, type StoredConfig } from "./ConfigStore.ts"
 
 const migrations = {
   "0001_configs": Effect.gen(function* () {
@@ -16,21 +16,27 @@ const migrations = {
       modified_at INTEGER NOT NULL,
       modified_by TEXT NOT NULL
     ) STRICT`
+  }),
+  /** The last version of each key that is gone, so that its versions go on when it comes back. */
+  "0002_removed": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`CREATE TABLE removed (key TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT, WITHOUT ROWID`
   })
 }
 
-const Row = Schema.Struct({
-  key: ConfigKey,
-  value: Schema.fromJsonString(ConfigEntry.fields.value),
-  version: Schema.Int,
-  modifiedAt: Schema.DateTimeUtcFromMillis,
-  modifiedBy: Schema.String
-})
-const decodeRow = Schema.decodeUnknownEffect(Row)
-const encodeValue = Schema.encodeEffect(Row.fields.value)
+interface Row {
+  readonly key: string
+  readonly json: string
+  readonly version: number
+  readonly modifiedAt: number
+  readonly modifiedBy: string
+}
 
-/** What was written here reads back, or the file was changed by something else: a defect. */
-const entryOf = (row: unknown) => Effect.orDie(Effect.map(decodeRow(row), (fields) => new ConfigEntry(fields)))
+const entryOf = ({ key, modifiedAt, ...row }: Row): StoredConfig => ({
+  ...row,
+  key: ConfigKey.make(key),
+  modifiedAt: DateTime.makeUnsafe(modifiedAt)
+})
 
 /** After this many bytes of values a page ends, so that large values do not add up in memory. */
 const pageBytes = 4 * 1024 * 1024
@@ -38,17 +44,18 @@ const pageBytes = 4 * 1024 * 1024
 /** Sorts behind every character of a key. */
 const afterAll = "\u{10ffff}"
 
-const unavailable = (error: SqlError.SqlError) =>
-  Effect.andThen(Effect.logError("config store failed", Cause.fail(error)), new StoreUnavailable({ applied: "no" }))
-
 const store = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
-  const columns = sql.literal("key, value, version, modified_at AS modifiedAt, modified_by AS modifiedBy")
+  const database = yield* SqliteStore
+  const columns = sql.literal("key, value AS json, version, modified_at AS modifiedAt, modified_by AS modifiedBy")
+  const find = (key: ConfigKey) =>
+    Effect.map(sql<Row>`SELECT ${columns} FROM configs WHERE key = ${key}`, ([row]) => row && entryOf(row))
+  const lastVersion = (key: ConfigKey) =>
+    Effect.map(sql<Pick<Row, "version">>`SELECT version FROM removed WHERE key = ${key}`, ([row]) => row?.version ?? 0)
   return ConfigStore.of({
-    list: Effect.fn("ConfigStoreSqlite.list")(
-      function* ({ cursor = "", limit = defaultLimit, prefix = "" }) {
-        // The candidates' sizes are read without their values; `before` is the size of all values in front of a row.
-        const rows = yield* sql`
+    list: Effect.fn("ConfigStoreSqlite.list")(function* ({ cursor = "", limit = defaultLimit, prefix = "" }) {
+      // The candidates' sizes are read without their values; `before` is the size of all values in front of a row.
+      const rows = yield* sql<Row & { readonly candidates: number }>`
         WITH candidates AS (
           SELECT key, octet_length(value) AS bytes FROM configs
           WHERE key > ${cursor} AND key >= ${prefix} AND key < ${prefix + afterAll}
@@ -59,42 +66,36 @@ const store = Effect.gen(function* () {
         )
         SELECT ${columns}, (SELECT count(*) FROM candidates) AS candidates
         FROM sized JOIN configs USING (key) WHERE before < ${pageBytes} ORDER BY key LIMIT ${limit}`
-        const items = yield* Effect.forEach(rows, entryOf)
-        return pageOf(items, items.length < Number(rows[0]?.candidates ?? 0))
-      },
-      Effect.catchTag("SqlError", unavailable)
-    ),
-    get: Effect.fn("ConfigStoreSqlite.get")(
-      function* (key) {
-        const [row] = yield* sql`SELECT ${columns} FROM configs WHERE key = ${key}`
-        return row === undefined ? yield* new ConfigNotFound({ key }) : yield* entryOf(row)
-      },
-      Effect.catchTag("SqlError", unavailable)
-    ),
-    set: Effect.fn("ConfigStoreSqlite.set")(
-      function* (key, value, modifiedBy) {
-        const json = yield* Effect.orDie(encodeValue(value))
-        const now = DateTime.toEpochMillis(yield* DateTime.now)
-        const [row] = yield* sql`INSERT INTO configs VALUES (${key}, ${json}, 1, ${now}, ${modifiedBy})
-        ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = version + 1,
-          modified_at = excluded.modified_at, modified_by = excluded.modified_by
-        RETURNING ${columns}`
-        return yield* entryOf(row)
-      },
-      Effect.catchTag("SqlError", unavailable)
-    ),
-    remove: Effect.fn("ConfigStoreSqlite.remove")(
-      function* (key) {
-        const [row] = yield* sql`DELETE FROM configs WHERE key = ${key} RETURNING key`
-        if (row === undefined) return yield* new ConfigNotFound({ key })
-      },
-      Effect.catchTag("SqlError", unavailable)
-    )
+      return pageOf(rows.map(entryOf), rows.length < (rows[0]?.candidates ?? 0))
+    }, database.read),
+    get: Effect.fn("ConfigStoreSqlite.get")(function* (key) {
+      const row = yield* find(key)
+      return row === undefined ? yield* new ConfigNotFound({ key }) : row
+    }, database.read),
+    set: Effect.fn("ConfigStoreSqlite.set")(function* (key, json, modifiedBy, conditions) {
+      const modifiedAt = yield* DateTime.now
+      const present = yield* find(key)
+      yield* proceeds(conditions, present)
+      const before = present?.version ?? (yield* lastVersion(key))
+      const entry: StoredConfig = { key, json, version: before + 1, modifiedAt, modifiedBy }
+      yield* sql`INSERT OR REPLACE INTO configs VALUES
+        (${key}, ${json}, ${entry.version}, ${DateTime.toEpochMillis(modifiedAt)}, ${modifiedBy})`
+      yield* sql`DELETE FROM removed WHERE key = ${key}`
+      return entry
+    }, database.write),
+    remove: Effect.fn("ConfigStoreSqlite.remove")(function* (key, conditions) {
+      const present = yield* find(key)
+      yield* proceeds(conditions, present)
+      if (present === undefined) return yield* new ConfigNotFound({ key })
+      yield* sql`DELETE FROM configs WHERE key = ${key}`
+      yield* sql`INSERT OR REPLACE INTO removed VALUES (${key}, ${present.version})`
+    }, database.essential)
   })
 })
 
 const probe = Effect.fnUntraced(function* (file: string) {
   const sql = yield* SqlClient.SqlClient
+  const store = yield* SqliteStore
   const fs = yield* FileSystem.FileSystem
   const sizeOf = (path: string) =>
     fs.stat(path).pipe(
@@ -102,12 +103,8 @@ const probe = Effect.fnUntraced(function* (file: string) {
       Effect.orElseSucceed(() => 0)
     )
   return HealthProbe.of({
-    database: sql`SELECT key FROM configs LIMIT 1`.pipe(
-      Effect.as("healthy" as const),
-      Effect.tapError((error) => Effect.logError("config store failed", Cause.fail(error))),
-      Effect.orElseSucceed(() => "unhealthy" as const)
-    ),
-    storage: Effect.map(Effect.forEach([file, `${file}-wal`, `${file}-shm`], sizeOf), (sizes) => ({
+    database: store.probe(sql`SELECT key FROM configs LIMIT 1`),
+    storage: Effect.map(Effect.forEach([file, `${file}-wal`, `${file}-shm`, `${file}.reserve`], sizeOf), (sizes) => ({
       kind: "sqlite",
       location: file,
       bytes: sizes.reduce((sum, size) => sum + size, 0)

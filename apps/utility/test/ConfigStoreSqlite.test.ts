@@ -3,6 +3,7 @@ import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigKey } from "@opsbuddy/contract/Utility"
 import { layerPlatform } from "@opsbuddy/runtime/App"
+import * as Conditions from "@opsbuddy/runtime/Conditions"
 import { HealthProbe } from "@opsbuddy/runtime/Health"
 import { Effect, Layer, Logger } from "effect"
 import { ConfigStore } from "../src/ConfigStore.ts"
@@ -20,7 +21,7 @@ describe("ConfigStoreSqlite", () => {
   it.live("keeps entries over a restart, and makes its folder", () =>
     Effect.gen(function* () {
       const folder = join(yield* temporaryFolder, "not", "there")
-      const set = yield* ConfigStore.use((configs) => configs.set(key, { x: 1 }, "ada")).pipe(
+      const set = yield* ConfigStore.use((configs) => configs.set(key, '{"x":1}', "ada", Conditions.none)).pipe(
         Effect.provide(at(folder))
       )
       const got = yield* ConfigStore.use((configs) => configs.get(key)).pipe(Effect.provide(at(folder)))
@@ -32,7 +33,7 @@ describe("ConfigStoreSqlite", () => {
     Effect.gen(function* () {
       const configs = yield* ConfigStore
       const keys = ["a", "b", "c", "d", "e"].map((text) => ConfigKey.make(text))
-      for (const each of keys) yield* configs.set(each, "x".repeat(3_000_000), "ada")
+      for (const each of keys) yield* configs.set(each, `"${"x".repeat(3_000_000)}"`, "ada", Conditions.none)
       const first = yield* configs.list({})
       assert.deepStrictEqual([first.items.map((entry) => entry.key), first.nextCursor], [["a", "b"], "b"])
       const second = yield* configs.list({ cursor: "b" })
@@ -58,8 +59,8 @@ describe("ConfigStoreSqlite", () => {
         assert.strictEqual(yield* probe.database, "unhealthy")
         const problems = yield* Effect.all([
           Effect.flip(configs.get(key)),
-          Effect.flip(configs.set(key, 1, "ada")),
-          Effect.flip(configs.remove(key)),
+          Effect.flip(configs.set(key, "1", "ada", Conditions.none)),
+          Effect.flip(configs.remove(key, Conditions.none)),
           Effect.flip(configs.list({}))
         ])
         for (const problem of problems) assert.strictEqual(problem._tag, "StoreUnavailable")

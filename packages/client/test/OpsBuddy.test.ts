@@ -47,7 +47,7 @@ describe("the client", () => {
         ["5", "a b&c", ["k:v", "x:y z"]]
       )
       const key = ConfigKey.make("a.b")
-      yield* Effect.exit(client.utility.setConfig({ params: { key }, payload: { on: [true, null] } }))
+      yield* Effect.exit(client.utility.setConfig({ params: { key }, headers: {}, payload: { on: [true, null] } }))
       const { body, headers, method, url: path } = arrived[1] ?? {}
       assert.deepStrictEqual([method, path, body], ["PUT", "/api/utils/configs/a.b", '{"on":[true,null]}'])
       assert.strictEqual(headers?.["content-type"], json)

@@ -1,7 +1,7 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { NotReady } from "./Problems.ts"
-import { ServiceName, Timestamp } from "./Wire.ts"
+import { AnyQuery, ServiceName, Timestamp } from "./Wire.ts"
 
 /** `degraded` still serves, with something lost; `unhealthy` does not. */
 export const HealthState = Schema.Literals(["healthy", "degraded", "unhealthy"])
@@ -110,17 +110,20 @@ export const Status = Schema.Struct({
 })
 export type Status = typeof Status.Type
 
-/** What every program answers about itself. Open to all. */
+/**
+ * What every program answers about itself. Open to all. Load balancers and scrapers add parameters of their own, against caches for
+ * example, which must not make a healthy program look like a failing one.
+ */
 export class ServiceApi extends HttpApiGroup.make("service", { topLevel: true })
   .add(
-    HttpApiEndpoint.get("health", "/health", { success: [Health, Unhealthy] }),
+    HttpApiEndpoint.get("health", "/health", { success: [Health, Unhealthy] }).annotate(AnyQuery, true),
     HttpApiEndpoint.get("ready", "/ready", {
       success: Schema.Struct({ ready: Schema.Literal(true) }),
       error: NotReady
-    }),
+    }).annotate(AnyQuery, true),
     HttpApiEndpoint.get("status", "/status", { success: Status }),
     HttpApiEndpoint.get("metrics", "/metrics", {
       success: Schema.String.pipe(HttpApiSchema.asText({ contentType: "text/plain; version=0.0.4; charset=utf-8" }))
-    })
+    }).annotate(AnyQuery, true)
   )
   .annotateMerge(OpenApi.annotations({ title: "Service", description: "Health, readiness, status and metrics" })) {}

@@ -1,7 +1,8 @@
 import { Effect, Schema, SchemaIssue } from "effect"
 import { HttpApiEndpoint, HttpApiError, HttpApiGroup, OpenApi } from "effect/http-api"
+import { conditionalHeaders, documentEtag } from "./Conditional.ts"
 import { Authentication, RequestDecoding } from "./Identity.ts"
-import { bodyProblems, problemMembers, problemPrefix, storeProblems } from "./Problems.ts"
+import { bodyProblems, PreconditionFailed, problemMembers, problemPrefix, storeProblems } from "./Problems.ts"
 import { page, paging, strictRequests, Timestamp } from "./Wire.ts"
 
 /** The machine that the utility service runs on. Sizes are in bytes, times in seconds. */
@@ -75,8 +76,9 @@ const misfit = (root: unknown): Misfit | undefined => {
 }
 
 /**
- * Any JSON, nested up to `maxConfigDepth` deep. Numbers are doubles, of a repeated key the last value counts. A declaration
- * of its own, because `Schema.Json` does not tell where it does not fit, and walks all of a value before a check can refuse it.
+ * Any JSON, nested up to `maxConfigDepth` deep, without two equal keys in one object. The service keeps and gives back each digit of
+ * a number, of which a reader in JavaScript sees the nearest double. A declaration of its own, because `Schema.Json` does not tell
+ * where it does not fit, and walks all of a value before a check can refuse it.
  */
 export const ConfigValue = Schema.declareConstructor<Schema.Json>()(
   [],
@@ -90,10 +92,16 @@ export const ConfigValue = Schema.declareConstructor<Schema.Json>()(
   Schema.Json.ast.annotations
 )
 
-/** A named JSON value. `version` starts at 1 and grows by 1 with each change; one that is removed starts again at 1. */
+/** A value as a client reads it; a number that is larger than a double can hold is infinite there. */
+const ReadValue = Schema.declare((_: unknown): _ is Schema.Json => true, Schema.Json.ast.annotations)
+
+/**
+ * A named JSON value. `version` starts at 1 and grows by 1 with each change, also with one after a removal: no two values of a key
+ * ever have the same. In quotes it is the entry's `ETag`.
+ */
 export class ConfigEntry extends Schema.Class<ConfigEntry>("ConfigEntry")({
   key: ConfigKey,
-  value: ConfigValue,
+  value: ReadValue,
   version: Schema.Int,
   modifiedAt: Timestamp,
   modifiedBy: Schema.String
@@ -166,18 +174,20 @@ export class UtilityApi extends HttpApiGroup.make("utility")
     HttpApiEndpoint.get("getConfig", "/configs/:key", {
       params: { key: ConfigKey },
       success: ConfigEntry,
-      error: [ConfigNotFound, ...storeProblems]
-    }),
+      error: [ConfigNotFound, PreconditionFailed, ...storeProblems]
+    }).annotate(OpenApi.Transform, documentEtag),
     HttpApiEndpoint.put("setConfig", "/configs/:key", {
       params: { key: ConfigKey },
+      headers: conditionalHeaders,
       /** The value itself. */
       payload: ConfigValue,
       success: ConfigEntry,
-      error: [...bodyProblems, ...storeProblems]
-    }),
+      error: [PreconditionFailed, ...bodyProblems, ...storeProblems]
+    }).annotate(OpenApi.Transform, documentEtag),
     HttpApiEndpoint.delete("removeConfig", "/configs/:key", {
       params: { key: ConfigKey },
-      error: [ConfigNotFound, ...storeProblems]
+      headers: conditionalHeaders,
+      error: [ConfigNotFound, PreconditionFailed, ...storeProblems]
     }),
     HttpApiEndpoint.get("listCommands", "/commands", { success: Schema.Struct({ items: Schema.Array(Command) }) }),
     HttpApiEndpoint.post("runCommand", "/commands/:name/run", {

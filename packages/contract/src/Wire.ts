@@ -15,8 +15,7 @@ export const defaultPorts: Record<ServiceName, number> = {
   timeseries: 8004
 }
 
-/** RFC 3339 in UTC, to the millisecond. */
-export const Timestamp = Schema.DateTimeUtcFromString
+export { Timestamp } from "./Timestamp.ts"
 
 /** How many items a list gives at the most: 1 to 1000. */
 export const Limit = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 }))
@@ -39,3 +38,13 @@ export const strictRequests = Context.empty().pipe(
   Context.add(HttpApi.PayloadParseOptions, strict),
   Context.add(HttpApi.QueryParseOptions, strict)
 )
+
+/** Annotates an endpoint that ignores query parameters it does not know; everywhere else they are refused. */
+export class AnyQuery extends Context.Reference<boolean>("@opsbuddy/contract/AnyQuery", {
+  defaultValue: () => false
+}) {}
+
+/** Annotates an endpoint with the content encodings that it reads, such as `gzip`; without it a body has to come as it is. */
+export class ContentEncodings extends Context.Reference<ReadonlyArray<string>>("@opsbuddy/contract/ContentEncodings", {
+  defaultValue: () => []
+}) {}

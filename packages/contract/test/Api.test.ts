@@ -158,4 +158,23 @@ describe("the contract", () => {
       })
     })
   }
+
+  it("shows the ETag of a configuration, and what it is for", () => {
+    const operations = new Map(operationsOf(documents.utility))
+    const at = "/api/utils/configs/{key}"
+    const headersOf = (route: string, status: string) =>
+      Object.keys(Object(Reflect.get(Object(operations.get(route)?.responses?.[status]), "headers")))
+    const parametersOf = (route: string) =>
+      (Reflect.get(Object(operations.get(route)), "parameters") as ReadonlyArray<{ readonly name: string }>).map(
+        ({ name }) => name
+      )
+    assert.deepStrictEqual(headersOf(`GET ${at}`, "200"), ["ETag"])
+    assert.deepStrictEqual(headersOf(`GET ${at}`, "304"), ["ETag"])
+    assert.deepStrictEqual(parametersOf(`GET ${at}`), ["key", "if-none-match"])
+    assert.deepStrictEqual(headersOf(`PUT ${at}`, "200"), ["ETag"])
+    for (const route of [`PUT ${at}`, `DELETE ${at}`]) {
+      assert.deepStrictEqual(parametersOf(route), ["key", "if-match", "if-none-match"])
+      assert.include(problemsOf(documents.utility, operations.get(route) ?? {}, "412"), "precondition-failed")
+    }
+  })
 })

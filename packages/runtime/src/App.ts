@@ -38,6 +38,7 @@ export const layerPlatform: Layer.Layer<Platform> = FileAnswers.layer.pipe(
       NodePath.layer,
       FetchHttpClient.layer,
       Health.Readiness.layer,
+      Layer.succeed(HttpRouter.RouterConfig)(Routes.config),
       Server.ServerFront.layer,
       StoreHealth.layer
     )

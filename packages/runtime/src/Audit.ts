@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto"
 import type { AuditEntry } from "@opsbuddy/contract/Audit"
 import type { Principal } from "@opsbuddy/contract/Identity"
-import { type RequestId, StoreUnavailable } from "@opsbuddy/contract/Problems"
+import type { RequestId, StoreProblem } from "@opsbuddy/contract/Problems"
 import { Clock, Context, DateTime, Effect, Layer, type Schema } from "effect"
-import { SqlClient, type SqlError } from "effect/sql"
+import { SqlClient } from "effect/sql"
 import { RequestContext } from "./RequestContext.ts"
+import { SqliteStore } from "./SqliteStore.ts"
 
 /** What somebody does, as it is to be recorded. */
 export interface Action {
@@ -34,16 +35,19 @@ export interface AuditPage {
 export class Audit extends Context.Service<
   Audit,
   {
-    /** Records an action, durably; to be done before the action takes effect. The request id is that of the present request. */
-    record(action: Action): Effect.Effect<AuditEntry, StoreUnavailable>
+    /**
+     * Records an action, durably, also on a full disk; to be done before the action takes effect. The request id is that of the
+     * present request.
+     */
+    record(action: Action): Effect.Effect<AuditEntry, StoreProblem>
     /** Oldest first. */
-    list(query: AuditQuery): Effect.Effect<AuditPage, StoreUnavailable>
+    list(query: AuditQuery): Effect.Effect<AuditPage, StoreProblem>
     /** The sequence of the first entry that does not fit the one before it; `undefined` when the chain is whole. */
-    readonly firstBroken: Effect.Effect<number | undefined, StoreUnavailable>
+    readonly firstBroken: Effect.Effect<number | undefined, StoreProblem>
   }
 >()("@opsbuddy/runtime/Audit") {
   /** Over the service's own SQLite database, whose migrations must have those of this module. */
-  static readonly layer: Layer.Layer<Audit, never, SqlClient.SqlClient> = Layer.effect(
+  static readonly layer: Layer.Layer<Audit, never, SqlClient.SqlClient | SqliteStore> = Layer.effect(
     Audit,
     Effect.suspend(() => make)
   )
@@ -92,64 +96,99 @@ const toEntry = (row: Row): AuditEntry => {
   return { ...kept, timestamp: DateTime.makeUnsafe(row.at), hash: row.hash }
 }
 
-const available = <A, R>(effect: Effect.Effect<A, SqlError.SqlError, R>) =>
-  Effect.catchTag(effect, "SqlError", (error) =>
-    Effect.andThen(
-      Effect.logError("audit store failed", { reason: error.message }),
-      Effect.fail(new StoreUnavailable({ applied: "no" }))
-    )
-  )
+/** Looks at this many entries at once, between which others get their turn. */
+const sliceRows = 1000
+
+/** Milliseconds since 1970, with `from` inside and `to` outside; entries after the sequence `after`. */
+interface Range {
+  readonly after: number
+  readonly from: number
+  readonly to: number
+  readonly limit: number
+}
 
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const store = yield* SqliteStore
   const last = Effect.map(
     sql<Row>`SELECT sequence, at, entry, hash FROM audit ORDER BY sequence DESC LIMIT 1`,
     ([row]) => row
   )
+  const lastSequence = Effect.map(last, (row) => row?.sequence ?? 0)
+
+  /** Entries of a time, in the order of their sequence, which is not that of their time where the clock was set back. */
+  const find = Effect.fnUntraced(function* ({ after, from, limit, to }: Range) {
+    const some = yield* sql<Pick<Row, "sequence">>`SELECT sequence FROM audit
+      WHERE at >= ${from} AND at < ${to} ORDER BY at LIMIT ${sliceRows + 1}`
+    if (some.length <= sliceRows) {
+      const sequences = some.map(({ sequence }) => sequence).filter((sequence) => sequence > after)
+      const wanted = sequences.sort((a, b) => a - b).slice(0, limit)
+      return yield* sql<Row>`SELECT sequence, at, entry, hash FROM audit
+        WHERE sequence IN (SELECT value FROM json_each(${JSON.stringify(wanted)})) ORDER BY sequence`
+    }
+    const end = yield* lastSequence
+    const rows: Array<Row> = []
+    for (let start = after; start < end && rows.length < limit; start += sliceRows) {
+      const found = yield* sql<Row>`SELECT sequence, at, entry, hash FROM audit
+        WHERE sequence > ${start} AND sequence <= ${start + sliceRows} AND at >= ${from} AND at < ${to}
+        ORDER BY sequence LIMIT ${limit - rows.length}`
+      rows.push(...found)
+      yield* Effect.yieldNow
+    }
+    return rows
+  })
+
   return Audit.of({
     record: Effect.fn("Audit.record")(function* ({ principal, ...action }) {
       const { requestId } = (yield* RequestContext) ?? {}
       const at = yield* Clock.currentTimeMillis
-      return yield* available(
-        sql.withTransaction(
-          Effect.gen(function* () {
-            const before = yield* last
-            const kept: Kept = {
-              sequence: (before?.sequence ?? 0) + 1,
-              timestamp: new Date(at).toISOString(),
-              principal: { subject: principal.subject, kind: principal.kind },
-              ...action,
-              ...(requestId === undefined ? {} : { requestId })
-            }
-            const entry = JSON.stringify(kept)
-            const row: Row = { sequence: kept.sequence, at, entry, hash: hashOf(before?.hash ?? origin, entry) }
-            yield* sql`INSERT INTO audit ${sql.insert({ ...row })}`
-            return toEntry(row)
-          })
-        )
+      return yield* store.essential(
+        Effect.gen(function* () {
+          const before = yield* last
+          const kept: Kept = {
+            sequence: (before?.sequence ?? 0) + 1,
+            timestamp: new Date(at).toISOString(),
+            principal: { subject: principal.subject, kind: principal.kind },
+            ...action,
+            ...(requestId === undefined ? {} : { requestId })
+          }
+          const entry = JSON.stringify(kept)
+          const row: Row = { sequence: kept.sequence, at, entry, hash: hashOf(before?.hash ?? origin, entry) }
+          yield* sql`INSERT INTO audit ${sql.insert({ ...row })}`
+          return toEntry(row)
+        })
       )
     }),
     list: Effect.fn("Audit.list")(function* ({ cursor, from, limit = 100, to }) {
       const after = Number(cursor ?? 0)
-      const rows = yield* available(sql<Row>`SELECT sequence, at, entry, hash FROM audit
-        WHERE sequence > ${Number.isSafeInteger(after) ? after : 0}
-          AND at >= ${from?.epochMilliseconds ?? 0} AND at < ${to?.epochMilliseconds ?? Number.MAX_SAFE_INTEGER}
-        ORDER BY sequence LIMIT ${limit + 1}`)
+      const rows = yield* find({
+        after: Number.isSafeInteger(after) ? after : 0,
+        from: from?.epochMilliseconds ?? 0,
+        to: to?.epochMilliseconds ?? Number.MAX_SAFE_INTEGER,
+        limit: limit + 1
+      })
       const items = rows.slice(0, limit).map(toEntry)
       const final = items.at(-1)
       return rows.length > limit && final !== undefined ? { items, nextCursor: String(final.sequence) } : { items }
-    }),
-    firstBroken: available(
-      Effect.map(sql<Row>`SELECT sequence, at, entry, hash FROM audit ORDER BY sequence`, (rows) => {
-        let before = origin
-        for (const [index, { at, entry, hash, sequence }] of rows.entries()) {
-          if (sequence !== index + 1 || hash !== hashOf(before, entry)) return sequence
-          // The time stands beside the entry too, to be looked for.
-          if (keptIn(entry).timestamp !== new Date(at).toISOString()) return sequence
-          before = hash
+    }, store.read),
+    firstBroken: Effect.gen(function* () {
+      let before: Pick<Row, "hash" | "sequence"> = { sequence: 0, hash: origin }
+      for (;;) {
+        const rows: ReadonlyArray<Row> = yield* sql<Row>`SELECT sequence, at, entry, hash FROM audit
+          WHERE sequence > ${before.sequence} ORDER BY sequence LIMIT ${sliceRows}`
+        for (const row of rows) {
+          if (!follows(row, before)) return row.sequence
+          before = row
         }
-        return undefined
-      })
-    )
+        if (rows.length < sliceRows) return undefined
+        yield* Effect.yieldNow
+      }
+    }).pipe(store.read)
   })
 })
+
+/** Whether the entry continues the chain, and has the time that stands beside it to be looked for. */
+const follows = ({ at, entry, hash, sequence }: Row, before: Pick<Row, "hash" | "sequence">) =>
+  sequence === before.sequence + 1 &&
+  hash === hashOf(before.hash, entry) &&
+  keptIn(entry).timestamp === new Date(at).toISOString()

@@ -10,6 +10,7 @@ import {
 import { Cause, Effect, Predicate } from "effect"
 import { HttpServerError, type HttpServerRequest, HttpServerRespondable, HttpServerResponse } from "effect/http"
 import { HttpApiError } from "effect/http-api"
+import * as RequestChecks from "./RequestChecks.ts"
 import { invalidRequest } from "./RequestDecoding.ts"
 import type { Routes } from "./Routes.ts"
 
@@ -33,7 +34,7 @@ const describe = (problem: Readonly<Record<string, unknown>>) => {
   return members === "" ? String(problem.title) : `${problem.title} (${members})`
 }
 
-/** Fills in what only the server knows, and repeats `retryAfter`, `allow` and, of a 416, `size` as headers. */
+/** Fills in what only the server knows, and repeats `retryAfter`, `allow`, `acceptEncoding` and, of a 416, `size` as headers. */
 const complete = (
   response: HttpServerResponse.HttpServerResponse,
   request: HttpServerRequest.HttpServerRequest,
@@ -44,9 +45,10 @@ const complete = (
   const problem: unknown = JSON.parse(new TextDecoder().decode(body.body))
   if (!Predicate.isObject(problem)) return response
   const members = problem as Readonly<Record<string, unknown>>
-  const { retryAfter, allow, size } = members
+  const { acceptEncoding, retryAfter, allow, size } = members
   const headers: Record<string, string> = {}
   if (typeof retryAfter === "number") headers["retry-after"] = String(retryAfter)
+  if (Array.isArray(acceptEncoding)) headers["accept-encoding"] = acceptEncoding.join(", ")
   if (Array.isArray(allow)) headers.allow = allow.join(", ")
   if (response.status === 416) headers["content-range"] = `bytes */${size}`
   return HttpServerResponse.jsonUnsafe(
@@ -68,7 +70,7 @@ const notFound = (routes: Routes, request: HttpServerRequest.HttpServerRequest) 
 }
 
 const unsupported = (routes: Routes, request: HttpServerRequest.HttpServerRequest) => {
-  const accepts = routes.accepts(request.method, pathOf(request.url))
+  const accepts = [...(routes.find(request.method, pathOf(request.url))?.endpoint.payload.keys() ?? [])]
   const sent = request.headers["content-type"]
   return new UnsupportedMediaType({
     detail: `${sent === undefined ? "no content type" : sent} was sent; the endpoint takes ${accepts.join(", ")}`,
@@ -141,6 +143,8 @@ export const withProblems =
       )
     }
     if (routes.refuses(request.method, request.url)) return respond(notFound(routes, request))
+    const refused = RequestChecks.problemOf(routes, request)
+    if (refused !== undefined) return respond(refused)
     return handler.pipe(
       Effect.flatMap((response) => {
         if (response.status < 400) return Effect.succeed(response)

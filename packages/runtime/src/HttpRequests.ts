@@ -1,8 +1,8 @@
 import { ByteSize, Clock, Effect, Metric } from "effect"
 import { HttpIncomingMessage, HttpRouter, HttpServerRequest, HttpServerResponse, HttpTraceContext } from "effect/http"
 import { withProblems } from "./HttpProblems.ts"
-import * as JsonDepth from "./JsonDepth.ts"
 import { RequestContext, requestIdFrom, requestIdHeader } from "./RequestContext.ts"
+import * as RequestText from "./RequestText.ts"
 import type { Routes } from "./Routes.ts"
 
 const requests = Metric.counter("http_server_requests_total", {
@@ -47,13 +47,13 @@ export const layer = (routes: Routes, counters: Counters) => {
     Effect.fnUntraced(function* (handler) {
       const request = yield* HttpServerRequest.HttpServerRequest
       const requestId = requestIdFrom(request.headers[requestIdHeader])
-      const started = yield* Clock.currentTimeNanos
+      const started = yield* Clock.monotonicTimeNanos
       counters.inFlight++
       return yield* problems(handler, request, requestId).pipe(
         Effect.tap((response) => record(request, response, started, counters)),
         Effect.map(HttpServerResponse.setHeader(requestIdHeader, requestId)),
         Effect.ensuring(Effect.sync(() => counters.inFlight--)),
-        Effect.provideService(HttpServerRequest.HttpServerRequest, JsonDepth.bounded(request)),
+        Effect.provideService(HttpServerRequest.HttpServerRequest, RequestText.strict(request)),
         Effect.provideService(RequestContext, { requestId, trace: traceOf(request) }),
         Effect.provideService(
           HttpIncomingMessage.MaxBodySize,
@@ -71,7 +71,7 @@ const record = Effect.fnUntraced(function* (
   started: bigint,
   counters: Counters
 ) {
-  const seconds = Number((yield* Clock.currentTimeNanos) - started) / 1e9
+  const seconds = Number((yield* Clock.monotonicTimeNanos) - started) / 1e9
   counters.requests++
   if (response.status >= 500) counters.serverErrors++
   else if (response.status >= 400) counters.clientErrors++

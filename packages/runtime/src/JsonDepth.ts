@@ -1,13 +1,13 @@
-import { InvalidRequest } from "@opsbuddy/contract/Problems"
-import { Effect } from "effect"
-import { HttpServerError, type HttpServerRequest } from "effect/http"
-
 /** How deep the JSON of a request may be nested; the contract's own bounds are smaller, where it has any. */
 export const maxJsonDepth = 200
 
 const [quote, backslash, openBracket, closeBracket, openBrace, closeBrace] = [0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d]
 
-const isTooDeep = (json: string) => {
+/**
+ * Whether it is nested deeper. Parsing and checking a million levels takes seconds in which nothing else is answered; looking at the
+ * text first takes milliseconds.
+ */
+export const isTooDeep = (json: string) => {
   let depth = 0
   for (let index = 0; index < json.length; index++) {
     const code = json.charCodeAt(index)
@@ -20,7 +20,7 @@ const isTooDeep = (json: string) => {
 }
 
 /** Where the string ends that begins at `start`; most of a text is in strings, and `indexOf` is the fastest way through. */
-const endOfString = (json: string, start: number) => {
+export const endOfString = (json: string, start: number) => {
   let end = json.indexOf('"', start + 1)
   while (end !== -1 && isEscaped(json, end)) end = json.indexOf('"', end + 1)
   return end === -1 ? json.length : end
@@ -32,27 +32,4 @@ const isEscaped = (json: string, index: number) => {
   return (index - first) % 2 === 1
 }
 
-const message = `Expected JSON that is nested at most ${maxJsonDepth} deep`
-
-const tooDeep = (request: HttpServerRequest.HttpServerRequest) =>
-  new HttpServerError.HttpServerError({
-    reason: new HttpServerError.RequestParseError({
-      request,
-      cause: new InvalidRequest({ detail: `payload: ${message}`, errors: [{ path: ["payload"], message }] })
-    })
-  })
-
-/**
- * The request, with a `text` that fails where it is JSON that is nested too deep. Parsing and checking a million levels
- * takes seconds in which nothing else is answered; looking at the text first takes milliseconds.
- */
-export const bounded = (request: HttpServerRequest.HttpServerRequest): HttpServerRequest.HttpServerRequest => {
-  const contentType = request.headers["content-type"]
-  if (contentType !== undefined && !contentType.toLowerCase().startsWith("application/json")) return request
-  return Object.create(request, {
-    text: {
-      get: () =>
-        Effect.flatMap(request.text, (text) => (isTooDeep(text) ? Effect.fail(tooDeep(request)) : Effect.succeed(text)))
-    }
-  })
-}
+export const message = `Expected JSON that is nested at most ${maxJsonDepth} deep`

@@ -1,7 +1,14 @@
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite"
-import { Cache, Context, Duration, Effect, Exit, Layer, Scope, Semaphore, Stream } from "effect"
+import * as fs from "node:fs"
+import { dirname } from "node:path"
+import { Context, Data, Effect, Layer } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
-import { Migrator, SqlClient, type SqlConnection, SqlError, Statement } from "effect/sql"
+import { Migrator, SqlClient, SqlError } from "effect/sql"
+import * as SqliteCommits from "./SqliteCommits.ts"
+import * as SqliteConnection from "./SqliteConnection.ts"
+import { advice, isDamage, isFull, reasonOf } from "./SqliteFailures.ts"
+import * as SqliteReserve from "./SqliteReserve.ts"
+import { make as makeStore, type Room, SqliteStore, withRoom } from "./SqliteStore.ts"
+import { StoreHealth } from "./StoreHealth.ts"
 
 export interface SqliteOptions {
   /** A path, or `:memory:`. */
@@ -10,117 +17,109 @@ export interface SqliteOptions {
   readonly migrations: Readonly<Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>>>
 }
 
-/** How long a statement waits for another process's lock. */
-const busyTimeout = "5 seconds"
+/** The database cannot be used: the message names the file, and says why and what to do. */
+export class DatabaseNotUsable extends Data.TaggedError("DatabaseNotUsable")<{ readonly message: string }> {
+  /** The program that needs it ends with this code and the message alone. */
+  readonly exitCode = 1
+}
 
-const failure = (operation: string) => (cause: unknown) =>
-  new SqlError.SqlError({
-    reason: SqlError.classifySqliteError(
-      // `node:sqlite` reports `errcode` where the classifier reads `errno`.
-      cause instanceof Error && "errcode" in cause ? Object.assign(cause, { errno: cause.errcode }) : cause,
-      { message: `sqlite could not ${operation}`, operation }
+const inMemory = ":memory:"
+
+/** Up to this size in bytes a database is checked for damage at each start, which takes some ten milliseconds. */
+const maxChecked = 16 * 1024 * 1024
+
+/** A migration's failure is wrapped. */
+const sqlErrorOf = (error: unknown) => {
+  if (SqlError.isSqlError(error)) return error
+  return error instanceof Migrator.MigrationError && SqlError.isSqlError(error.cause) ? error.cause : undefined
+}
+
+/** What is known of a file before SQLite opens it, which makes it. */
+const sizeOf = (filename: string) => Effect.sync(() => fs.statSync(filename, { throwIfNoEntry: false })?.size ?? 0)
+
+/** Folders that were made for a new database survive a power cut as it does. */
+const syncFolders = (filename: string) =>
+  Effect.forEach([dirname(filename), dirname(dirname(filename))], (folder) =>
+    Effect.ignore(
+      Effect.try(() => {
+        const descriptor = fs.openSync(folder, "r")
+        fs.fsyncSync(descriptor)
+        fs.closeSync(descriptor)
+      })
     )
-  })
-
-const isInput = (value: unknown): value is SQLInputValue =>
-  value === null ||
-  typeof value === "number" ||
-  typeof value === "string" ||
-  typeof value === "bigint" ||
-  value instanceof Uint8Array
-
-const inputs = (parameters: ReadonlyArray<unknown>): Array<SQLInputValue> =>
-  parameters.map((value) => {
-    if (typeof value === "boolean") return value ? 1 : 0
-    if (isInput(value)) return value
-    throw new TypeError(`sqlite takes no parameter of type ${typeof value}`)
-  })
-
-const execute = (statement: StatementSync, parameters: ReadonlyArray<unknown>, arrays: boolean) =>
-  Effect.try({
-    try: () => {
-      statement.setReturnArrays(arrays)
-      if (statement.columns().length > 0) return statement.all(...inputs(parameters))
-      statement.run(...inputs(parameters))
-      return []
-    },
-    catch: failure("execute")
-  })
-
-/** Durable to the last commit: write-ahead log, synchronised at each commit. */
-const open = (filename: string) =>
-  Effect.acquireRelease(
-    Effect.try({
-      try: () => {
-        const database = new DatabaseSync(filename)
-        database.exec(`PRAGMA busy_timeout = ${Duration.toMillis(busyTimeout)}`)
-        database.exec("PRAGMA journal_mode = WAL")
-        database.exec("PRAGMA synchronous = FULL")
-        database.exec("PRAGMA foreign_keys = ON")
-        return database
-      },
-      catch: failure("open")
-    }),
-    (database) => Effect.sync(() => database.close())
   )
 
-const make = Effect.fnUntraced(function* (filename: string) {
-  const database = yield* open(filename)
-  const prepare = (sql: string) => Effect.try({ try: () => database.prepare(sql), catch: failure("prepare") })
-  const statements = yield* Cache.makeWith(prepare, {
-    capacity: 200,
-    timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.zero)
-  })
-  const rows = (sql: string, parameters: ReadonlyArray<unknown>, arrays: boolean) =>
-    Effect.flatMap(Cache.get(statements, sql), (statement) => execute(statement, parameters, arrays))
-  const connection: SqlConnection.Connection = {
-    execute: (sql, parameters, transform) =>
-      Effect.map(rows(sql, parameters, false), (found) => (transform === undefined ? found : transform(found))),
-    executeRaw: (sql, parameters) => rows(sql, parameters, false),
-    // `setReturnArrays` makes every row an array, which the declaration of `all` does not tell.
-    executeValues: (sql, parameters) =>
-      rows(sql, parameters, true) as unknown as Effect.Effect<Array<Array<unknown>>, SqlError.SqlError>,
-    executeValuesUnprepared: (sql, parameters) =>
-      Effect.flatMap(prepare(sql), (statement) => execute(statement, parameters, true)) as unknown as Effect.Effect<
-        Array<Array<unknown>>,
-        SqlError.SqlError
-      >,
-    executeUnprepared: (sql, parameters, transform) =>
-      Effect.map(
-        Effect.flatMap(prepare(sql), (statement) => execute(statement, parameters, false)),
-        (found) => (transform === undefined ? found : transform(found))
-      ),
-    executeStream: (sql, parameters, transform) =>
-      Stream.unwrap(
-        Effect.map(rows(sql, parameters, false), (found) =>
-          Stream.fromIterable(transform === undefined ? found : transform(found))
-        )
-      )
+const countOf = (sql: SqlClient.SqlClient) =>
+  Effect.map(sql<{ readonly number: number }>`SELECT number FROM commits`, ([row]) => row?.number ?? 0)
+
+/** Reports what the start finds out about the data: commits that are missing, and a damaged structure. */
+const inspect = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  { filename, marked, size }: { readonly filename: string; readonly marked: number | undefined; readonly size: number }
+) {
+  const health = yield* StoreHealth
+  const missing = (marked ?? 0) - (yield* countOf(sql))
+  if (missing > 0) {
+    const why = size === 0 ? "the file was missing" : "its log was damaged or cut, or an older copy was put back"
+    yield* health.notice(`${missing} acknowledged commits are missing from ${filename}: ${why}`, { filename, missing })
   }
-  const lock = yield* Semaphore.make(1)
-  return yield* SqlClient.make({
-    acquirer: lock.withPermits(1)(Effect.succeed(connection)),
-    compiler: Statement.makeCompilerSqlite(),
-    driver: "node-sqlite",
-    transactionAcquirer: Effect.uninterruptibleMask((restore) =>
-      Effect.withFiber((fiber) => {
-        const scope = Context.getUnsafe(fiber.context, Scope.Scope)
-        return Effect.as(
-          Effect.tap(restore(lock.take(1)), () => Scope.addFinalizer(scope, lock.release(1))),
-          connection
-        )
-      })
-    ),
-    beginTransaction: "BEGIN IMMEDIATE",
-    spanAttributes: [["db.system.name", "sqlite"]]
-  })
+  if (size > maxChecked) return
+  const check = sql<{ readonly quick_check: string }>`PRAGMA quick_check(1)`
+  const found = yield* Effect.map(check, ([row]) => row?.quick_check).pipe(
+    Effect.catch((error) => (isDamage(error) ? Effect.succeed("malformed") : Effect.fail(error)))
+  )
+  if (found === "ok") return
+  yield* health.notice(`the database ${filename} is damaged: ${advice(filename)}`, { found })
 })
 
-/** An effect `SqlClient` over `node:sqlite`, on Bun and Node; one connection, statements one after the other. */
+/** Opens and migrates the database, with room from the reserve where the disk has none. */
+const start = Effect.fnUntraced(function* ({ filename, migrations }: SqliteOptions, reserve: SqliteReserve.Reserve) {
+  const isFile = filename !== inMemory
+  const mark = isFile ? yield* SqliteCommits.open(`${filename}.commits`) : SqliteCommits.none
+  const size = isFile ? yield* sizeOf(filename) : 0
+  const opening = { reserve, checkpoint: Effect.succeed(true) }
+  const database = yield* withRoom(SqliteConnection.open(filename, false), opening, sqlErrorOf).pipe(
+    Effect.catch((error) =>
+      Effect.flatMap(isFull(error, reserve), (full) =>
+        full ? SqliteConnection.open(filename, true) : Effect.fail(error)
+      )
+    )
+  )
+  const { checkpoint, sql, touch } = yield* SqliteConnection.make(database, mark)
+  const room: Room = { reserve, checkpoint }
+  yield* inspect(sql, { filename, marked: mark.found, size })
+  const migrate = Migrator.make({})({ loader: Migrator.fromRecord(migrations) })
+  yield* withRoom(Effect.provideService(migrate, SqlClient.SqlClient, sql), room, sqlErrorOf)
+  if (isFile && size === 0) yield* syncFolders(filename)
+  return Context.make(SqlClient.SqlClient, sql).pipe(
+    Context.add(SqliteStore, yield* makeStore({ filename, room, sql, touch }))
+  )
+})
+
+const make = Effect.fnUntraced(function* (options: SqliteOptions) {
+  const { filename } = options
+  const reserve = filename === inMemory ? SqliteReserve.none : yield* SqliteReserve.open(`${filename}.reserve`)
+  // What an operator can do something about becomes a message.
+  const explain = Effect.fnUntraced(function* (error: SqlError.SqlError | Migrator.MigrationError) {
+    const cause = sqlErrorOf(error)
+    if (cause === undefined) return yield* Effect.fail(error)
+    const reason = (yield* isFull(cause, reserve))
+      ? `the database ${filename} cannot be opened: the disk of ${dirname(filename)} is full`
+      : reasonOf(cause, filename)
+    return yield* reason === undefined ? Effect.fail(error) : new DatabaseNotUsable({ message: reason })
+  })
+  return yield* Effect.catch(start(options, reserve), explain)
+})
+
+/**
+ * An effect `SqlClient` over `node:sqlite`, on Bun and Node, and the `SqliteStore` that translates its failures. Beside the file it
+ * keeps `.reserve`, room for a full disk, and `.commits`, the number of the last commit. It starts on a full disk, too, unless the
+ * database has to be made first; what it finds out about the data it reports to `StoreHealth`.
+ */
 export const layer = (
   options: SqliteOptions
-): Layer.Layer<SqlClient.SqlClient, SqlError.SqlError | Migrator.MigrationError> =>
-  Layer.effectDiscard(Migrator.make({})({ loader: Migrator.fromRecord(options.migrations) })).pipe(
-    Layer.provideMerge(Layer.effect(SqlClient.SqlClient)(make(options.filename))),
-    Layer.provide(Reactivity.layer)
-  )
+): Layer.Layer<
+  SqlClient.SqlClient | SqliteStore,
+  SqlError.SqlError | Migrator.MigrationError | DatabaseNotUsable,
+  StoreHealth
+> => Layer.effectContext(make(options)).pipe(Layer.provide(Reactivity.layer))

@@ -7,11 +7,12 @@ import { TestClock } from "effect/testing"
 import * as Audit from "../src/Audit.ts"
 import { RequestContext } from "../src/RequestContext.ts"
 import * as Sqlite from "../src/Sqlite.ts"
+import { StoreHealth } from "../src/StoreHealth.ts"
 
 const layer = Layer.provideMerge(
   Audit.Audit.layer,
   Sqlite.layer({ filename: ":memory:", migrations: Audit.migrations })
-)
+).pipe(Layer.provide(StoreHealth.layer))
 
 const action = (reason: string) => ({
   principal: new Principal({ subject: "ada", kind: "user", permissions: ["gateway:force"] }),
@@ -106,6 +107,42 @@ describe("Audit", () => {
     )
   }
 
+  it.effect("lists and checks thousands of entries as it does a few, also where the clock went back", () =>
+    Effect.gen(function* () {
+      const audit = yield* Audit.Audit
+      const sql = yield* SqlClient.SqlClient
+      const times = Array.from({ length: 3500 }, (_, index) => ((index * 7919) % 3500) * 1000)
+      for (const [index, time] of times.entries()) {
+        yield* TestClock.setTime(time)
+        yield* audit.record(action(`${index}`))
+      }
+      const at = (seconds: number) => DateTime.makeUnsafe(seconds * 1000)
+      for (const [from, to] of [
+        [0, 3500],
+        [100, 3400],
+        [3000, 3500],
+        [1000, 1002],
+        [5000, 6000]
+      ] as const) {
+        const expected = times.flatMap((time, index) => (time >= from * 1000 && time < to * 1000 ? [`${index}`] : []))
+        const listed: Array<string | undefined> = []
+        let cursor: string | undefined
+        do {
+          const page = yield* audit.list({ from: at(from), to: at(to), limit: 999, cursor })
+          assert.isAtMost(page.items.length, 999)
+          listed.push(...page.items.map(({ reason }) => reason))
+          cursor = page.nextCursor
+        } while (cursor !== undefined)
+        assert.deepStrictEqual(listed, expected)
+      }
+      assert.isUndefined(yield* audit.firstBroken)
+      for (const sequence of [3500, 2001, 2000, 1001, 1000]) {
+        yield* sql`UPDATE audit SET hash = 'x' WHERE sequence = ${sequence}`
+        assert.strictEqual(yield* audit.firstBroken, sequence)
+      }
+    }).pipe(Effect.provide(layer))
+  )
+
   it.effect("fails an action that cannot be recorded, and tells nobody but the log why", () => {
     const lines: Array<unknown> = []
     return Effect.gen(function* () {
@@ -114,7 +151,7 @@ describe("Audit", () => {
       const error = yield* Effect.flip(audit.record(action("f")))
       assert.strictEqual(error._tag, "StoreUnavailable")
       assert.notInclude(JSON.stringify(error), "audit")
-      assert.lengthOf(lines, 1)
+      assert.deepStrictEqual(lines.map(String), ["sqlite failed", "store refuses writes,[object Object]"])
     }).pipe(Effect.provide(layer), Effect.provide(Logger.layer([Logger.make(({ message }) => lines.push(message))])))
   })
 })

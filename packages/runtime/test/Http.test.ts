@@ -97,7 +97,7 @@ layer(Served.layer())((it) => {
         ])
         const answer = yield* ask("GET", "/api/things?limit=x&Limit=1")
         assert.deepStrictEqual(problem(answer, "invalid-request", "/api/things").errors, [
-          { path: ["query", "Limit"], message: "Expected no excess property" },
+          { path: ["query", "Limit"], message: "unknown parameter `Limit`; known parameters: limit" },
           { path: ["query", "limit"], message: "Expected a string representing a finite number" }
         ])
       })

@@ -50,6 +50,7 @@ const handlers = HttpApiBuilder.group(
       list: () => Effect.succeed({ bytes: 0 }),
       json: ({ payload }) => Effect.succeed({ bytes: JSON.stringify(payload).length }),
       text: ({ payload }) => Effect.succeed({ bytes: payload.length }),
+      gzip: ({ payload }) => Effect.succeed({ bytes: payload.length }),
       upload: ({ payload }) =>
         payload.pipe(
           Stream.mapEffect((part) => (part._tag === "File" ? sizeOf(part.content) : Effect.succeed({ bytes: 0 }))),
@@ -62,7 +63,7 @@ const handlers = HttpApiBuilder.group(
       raw: ({ payload }) => Effect.orDie(sizeOf(payload)),
       bounded: ({ payload }) =>
         Effect.catch(sizeOf(payload), (error) => Effect.fail(new BodyTooLarge({ limit: Number(error.size) }))),
-      named: () => Effect.succeed({ bytes: 0 }),
+      named: ({ params }) => Effect.succeed({ bytes: params.name.length }),
       fixed: () => Effect.succeed({ bytes: 0 }),
       defect: () => Effect.die(new Error("the password is hunter2")),
       unencodable: () => Effect.succeed({ bytes: 1.5 }),

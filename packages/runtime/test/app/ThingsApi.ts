@@ -2,7 +2,7 @@ import { RequestDecoding } from "@opsbuddy/contract/Identity"
 import { BodyTooLarge, problemMembers, problemPrefix } from "@opsbuddy/contract/Problems"
 import { ServiceApi } from "@opsbuddy/contract/Service"
 import { ConfigValue } from "@opsbuddy/contract/Utility"
-import { strictRequests } from "@opsbuddy/contract/Wire"
+import { ContentEncodings, strictRequests } from "@opsbuddy/contract/Wire"
 import { Schema } from "effect"
 import { Multipart } from "effect/http"
 import { HttpApi, HttpApiEndpoint, HttpApiError, HttpApiGroup, HttpApiSchema } from "effect/http-api"
@@ -28,6 +28,10 @@ export class ThingsApi extends HttpApiGroup.make("things")
     HttpApiEndpoint.get("list", "/", { query: { limit: Schema.optionalKey(Schema.Int) }, success: Bytes }),
     HttpApiEndpoint.post("json", "/json", { payload: ConfigValue, success: Bytes }),
     HttpApiEndpoint.post("text", "/text", { payload: Schema.String.pipe(HttpApiSchema.asText()), success: Bytes }),
+    HttpApiEndpoint.post("gzip", "/gzip", {
+      payload: Schema.String.pipe(HttpApiSchema.asText()),
+      success: Bytes
+    }).annotate(ContentEncodings, ["gzip"]),
     HttpApiEndpoint.post("upload", "/upload", {
       payload: Schema.Struct({ file: Multipart.FilesSchema }).pipe(HttpApiSchema.asMultipartStream()),
       success: Bytes
