@@ -7,7 +7,7 @@ import {
   type RequestStory,
   type RouteMetrics
 } from "@opsbuddy/contract/Analytics"
-import type { InvalidRequest, RequestId, StoreUnavailable } from "@opsbuddy/contract/Problems"
+import type { InvalidRequest, RequestId, StoreProblem } from "@opsbuddy/contract/Problems"
 import { Context, DateTime, Effect, Layer } from "effect"
 import * as LogCursor from "./LogCursor.ts"
 import { LogStore } from "./LogStore.ts"
@@ -38,20 +38,20 @@ export class Analytics extends Context.Service<
   Analytics,
   {
     /** Stores all entries or, failing, none. Entries without a time are at now. */
-    writeLogs(entries: ReadonlyArray<LogInput>): Effect.Effect<Accepted, StoreUnavailable>
+    writeLogs(entries: ReadonlyArray<LogInput>): Effect.Effect<Accepted, StoreProblem>
     listLogs(
       query: LogQuery
     ): Effect.Effect<
       { readonly items: ReadonlyArray<LogEntry>; readonly nextCursor?: string },
-      InvalidRequest | StoreUnavailable
+      InvalidRequest | StoreProblem
     >
     /** Stores all records that are not there yet or, failing, none; all count as accepted. */
-    writeRequests(records: ReadonlyArray<RequestRecord>): Effect.Effect<Accepted, StoreUnavailable>
+    writeRequests(records: ReadonlyArray<RequestRecord>): Effect.Effect<Accepted, StoreProblem>
     /** Tells what is known about the newest request with this id. */
-    request(id: RequestId): Effect.Effect<RequestStory, RequestNotFound | StoreUnavailable>
+    request(id: RequestId): Effect.Effect<RequestStory, RequestNotFound | StoreProblem>
     metrics(
       query: MetricsQuery
-    ): Effect.Effect<Range & { readonly items: ReadonlyArray<RouteMetrics> }, InvalidRequest | StoreUnavailable>
+    ): Effect.Effect<Range & { readonly items: ReadonlyArray<RouteMetrics> }, InvalidRequest | StoreProblem>
   }
 >()("@opsbuddy/analytics/Analytics") {
   static readonly layer: Layer.Layer<Analytics, never, LogStore | RequestStore> = Layer.effect(

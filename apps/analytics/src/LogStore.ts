@@ -1,5 +1,5 @@
 import type { LogEntry, LogInput, LogLevel } from "@opsbuddy/contract/Analytics"
-import type { RequestId, StoreUnavailable } from "@opsbuddy/contract/Problems"
+import type { RequestId, StoreProblem } from "@opsbuddy/contract/Problems"
 import { Context, type DateTime, type Effect } from "effect"
 
 /** A place in the order of all entries: by `millis` since 1970, and within one by `sequence`, the order of arrival. */
@@ -35,13 +35,13 @@ export class LogStore extends Context.Service<
   LogStore,
   {
     /** Stores all entries or, failing, none; returns when they are on disk. Entries without a time are at `arrival`. */
-    append(entries: ReadonlyArray<LogInput>, arrival: DateTime.Utc): Effect.Effect<void, StoreUnavailable>
+    append(entries: ReadonlyArray<LogInput>, arrival: DateTime.Utc): Effect.Effect<void, StoreProblem>
     /**
      * Answers entries newest first. Going on `before` the page's `next` neither skips nor repeats an entry that was there when
      * the first page was asked for, whatever is stored meanwhile.
      */
-    list(question: LogQuestion): Effect.Effect<LogPage, StoreUnavailable>
+    list(question: LogQuestion): Effect.Effect<LogPage, StoreProblem>
     /** Answers the oldest `limit` entries of a request, oldest first. */
-    ofRequest(id: RequestId, limit: number): Effect.Effect<ReadonlyArray<LogEntry>, StoreUnavailable>
+    ofRequest(id: RequestId, limit: number): Effect.Effect<ReadonlyArray<LogEntry>, StoreProblem>
   }
 >()("@opsbuddy/analytics/LogStore") {}

@@ -1,11 +1,11 @@
 import { Columnar, type Value, type Writer } from "@opsbuddy/columnar/Columnar"
 import type { ColumnarError } from "@opsbuddy/columnar/ColumnarError"
+import { problems } from "@opsbuddy/columnar/StoreProblems"
 import { type LogEntry, type LogInput, LogLevel } from "@opsbuddy/contract/Analytics"
 import type { RequestId } from "@opsbuddy/contract/Problems"
 import { DateTime, Effect, Layer } from "effect"
 import { type LogQuestion, LogStore } from "./LogStore.ts"
 import { present } from "./Row.ts"
-import { unavailable } from "./Unavailable.ts"
 
 /** `ts` is in milliseconds since 1970, `seq` counts entries in the order of arrival, `data` is JSON. */
 export const migrations = {
@@ -76,12 +76,12 @@ export const layer: Layer.Layer<LogStore, ColumnarError, Columnar> = Layer.effec
 
     return LogStore.of({
       append: Effect.fn("LogStoreDuckDB.append")((entries, arrival) =>
-        entries.length === 0 ? Effect.void : unavailable(commit({ entries, arrival }))
+        entries.length === 0 ? Effect.void : problems(commit({ entries, arrival }))
       ),
       list: Effect.fn("LogStoreDuckDB.list")(function* (question) {
         const { condition, parameters } = where(question)
         const sql = `SELECT ${columns} FROM logs ${condition} ORDER BY ts DESC, seq DESC LIMIT ${question.limit + 1}`
-        const rows = yield* unavailable(columnar.query<Row>(sql, parameters))
+        const rows = yield* problems(columnar.query<Row>(sql, parameters))
         const items = rows.slice(0, question.limit)
         const oldest = items.at(-1)
         return {
@@ -93,7 +93,7 @@ export const layer: Layer.Layer<LogStore, ColumnarError, Columnar> = Layer.effec
       }),
       ofRequest: Effect.fn("LogStoreDuckDB.ofRequest")(function* (id, limit) {
         const sql = `SELECT ${columns} FROM logs WHERE request_id = $1 ORDER BY ts, seq LIMIT ${limit}`
-        const rows = yield* unavailable(columnar.query<Row>(sql, [id]))
+        const rows = yield* problems(columnar.query<Row>(sql, [id]))
         return rows.map(toEntry)
       })
     })

@@ -1,12 +1,12 @@
 import { Columnar, type Value, type Writer } from "@opsbuddy/columnar/Columnar"
 import type { ColumnarError } from "@opsbuddy/columnar/ColumnarError"
+import { problems } from "@opsbuddy/columnar/StoreProblems"
 import type { RequestRecord } from "@opsbuddy/contract/Analytics"
 import type { RequestId } from "@opsbuddy/contract/Problems"
 import { DateTime, Effect, Layer } from "effect"
 import * as RecentRecords from "./RecentRecords.ts"
 import { RequestStore } from "./RequestStore.ts"
 import { present } from "./Row.ts"
-import { unavailable } from "./Unavailable.ts"
 
 /** `ts` is in milliseconds since 1970, as durations are in milliseconds. */
 export const migrations = {
@@ -85,11 +85,11 @@ export const layer: Layer.Layer<RequestStore, ColumnarError, Columnar> = Layer.e
 
     return RequestStore.of({
       append: Effect.fn("RequestStoreDuckDB.append")((records) =>
-        records.length === 0 ? Effect.void : unavailable(commit(records))
+        records.length === 0 ? Effect.void : problems(commit(records))
       ),
       newest: Effect.fn("RequestStoreDuckDB.newest")(function* (id) {
         const sql = `SELECT ${columns} FROM requests WHERE request_id = $1 ORDER BY requests.ts DESC LIMIT 1`
-        const [row] = yield* unavailable(columnar.query<Row>(sql, [id]))
+        const [row] = yield* problems(columnar.query<Row>(sql, [id]))
         return row === undefined ? undefined : toRecord(row)
       }),
       metrics: Effect.fn("RequestStoreDuckDB.metrics")(function* (range, service) {
@@ -103,7 +103,7 @@ export const layer: Layer.Layer<RequestStore, ColumnarError, Columnar> = Layer.e
           ) ORDER BY service, route`
         const bounds = [range.from.epochMilliseconds, range.to.epochMilliseconds]
         const parameters = service === undefined ? bounds : [...bounds, service]
-        const rows = yield* unavailable(columnar.query<Summary>(sql, parameters))
+        const rows = yield* problems(columnar.query<Summary>(sql, parameters))
         return rows.map((row) => ({ ...row, requests: Number(row.requests), errors: Number(row.errors) }))
       })
     })
