@@ -1,16 +1,9 @@
-import {
-  type LogEntry,
-  type LogInput,
-  type LogLevel,
-  RequestNotFound,
-  type RequestRecord,
-  type RequestStory,
-  type RouteMetrics
-} from "@opsbuddy/contract/Analytics"
+import { type LogLevel, RequestNotFound, type RequestRecord, type RouteMetrics } from "@opsbuddy/contract/Analytics"
 import type { InvalidRequest, RequestId, StoreProblem } from "@opsbuddy/contract/Problems"
 import { Context, DateTime, Effect, Layer } from "effect"
 import * as LogCursor from "./LogCursor.ts"
 import { LogStore } from "./LogStore.ts"
+import type { NewLog, StoredLog } from "./LogText.ts"
 import { refusal } from "./Refusal.ts"
 import { type Range, RequestStore } from "./RequestStore.ts"
 
@@ -31,6 +24,13 @@ export interface MetricsQuery {
   readonly service?: string
 }
 
+/** What is known about a request; `truncated` where it has more logs than are told. */
+export interface Story {
+  readonly request: RequestRecord
+  readonly logs: ReadonlyArray<StoredLog>
+  readonly truncated: boolean
+}
+
 type Accepted = { readonly accepted: number }
 
 /** Logs, request records and metrics as the contract has them, over a `LogStore` and a `RequestStore`. */
@@ -38,17 +38,17 @@ export class Analytics extends Context.Service<
   Analytics,
   {
     /** Stores all entries or, failing, none. Entries without a time are at now. */
-    writeLogs(entries: ReadonlyArray<LogInput>): Effect.Effect<Accepted, StoreProblem>
+    writeLogs(entries: ReadonlyArray<NewLog>): Effect.Effect<Accepted, StoreProblem>
     listLogs(
       query: LogQuery
     ): Effect.Effect<
-      { readonly items: ReadonlyArray<LogEntry>; readonly nextCursor?: string },
+      { readonly items: ReadonlyArray<StoredLog>; readonly nextCursor?: string },
       InvalidRequest | StoreProblem
     >
     /** Stores all records that are not there yet or, failing, none; all count as accepted. */
     writeRequests(records: ReadonlyArray<RequestRecord>): Effect.Effect<Accepted, StoreProblem>
     /** Tells what is known about the newest request with this id. */
-    request(id: RequestId): Effect.Effect<RequestStory, RequestNotFound | StoreProblem>
+    request(id: RequestId): Effect.Effect<Story, RequestNotFound | StoreProblem>
     metrics(
       query: MetricsQuery
     ): Effect.Effect<Range & { readonly items: ReadonlyArray<RouteMetrics> }, InvalidRequest | StoreProblem>
@@ -77,7 +77,8 @@ export class Analytics extends Context.Service<
         request: Effect.fn("Analytics.request")(function* (id) {
           const request = yield* requests.newest(id)
           if (request === undefined) return yield* new RequestNotFound({ id })
-          return { request, logs: yield* logs.ofRequest(id, mostLogs) }
+          const { items, more } = yield* logs.ofRequest(id, mostLogs)
+          return { request, logs: items, truncated: more }
         }),
         metrics: Effect.fn("Analytics.metrics")(function* (query) {
           const to = query.to ?? (yield* DateTime.now)

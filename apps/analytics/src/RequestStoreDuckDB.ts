@@ -64,6 +64,9 @@ interface Summary {
   readonly p99: number
 }
 
+/** Records that are taken in one go; in between, other work gets its turn. */
+const recordsAtOnce = 2048
+
 /** Keeps request records in the columnar store, whose migrations must have this module's. */
 export const layer: Layer.Layer<RequestStore, ColumnarError, Columnar> = Layer.effect(
   RequestStore,
@@ -75,11 +78,17 @@ export const layer: Layer.Layer<RequestStore, ColumnarError, Columnar> = Layer.e
 
     const commit = yield* columnar.grouped(
       Effect.fnUntraced(function* (batches: ReadonlyArray<ReadonlyArray<RequestRecord>>, writer: Writer) {
-        const { fresh, unknown } = recent.sort(batches.flat())
-        const records = unknown.length === 0 ? fresh : [...fresh, ...(yield* notStored(unknown, writer))]
-        if (records.length === 0) return
-        yield* writer.append("requests", records.map(toRow))
-        writer.afterCommit(() => recent.add(records))
+        const here = new Map<string, number>()
+        for (const batch of batches) {
+          for (let start = 0; start < batch.length; start += recordsAtOnce) {
+            const { fresh, unknown } = recent.sort(batch.slice(start, start + recordsAtOnce), here)
+            const records = unknown.length === 0 ? fresh : [...fresh, ...(yield* notStored(unknown, writer))]
+            if (records.length === 0) continue
+            yield* writer.append("requests", records.map(toRow))
+            writer.afterCommit(() => recent.add(records))
+            if (start + recordsAtOnce < batch.length) yield* Effect.yieldNow
+          }
+        }
       })
     )
 
