@@ -1,11 +1,11 @@
-import { type LogLevel, RequestNotFound, type RequestRecord, type RouteMetrics } from "@opsbuddy/contract/Analytics"
+import { type LogLevel, mostRoutes, RequestNotFound, type RequestRecord } from "@opsbuddy/contract/Analytics"
 import type { InvalidRequest, RequestId, StoreProblem } from "@opsbuddy/contract/Problems"
 import { Context, DateTime, Effect, Layer } from "effect"
 import * as LogCursor from "./LogCursor.ts"
 import { LogStore } from "./LogStore.ts"
 import type { NewLog, StoredLog } from "./LogText.ts"
 import { refusal } from "./Refusal.ts"
-import { type Range, RequestStore } from "./RequestStore.ts"
+import { type Metrics, type Range, RequestStore } from "./RequestStore.ts"
 
 export interface LogQuery {
   readonly from?: DateTime.Utc
@@ -49,9 +49,7 @@ export class Analytics extends Context.Service<
     writeRequests(records: ReadonlyArray<RequestRecord>): Effect.Effect<Accepted, StoreProblem>
     /** Tells what is known about the newest request with this id. */
     request(id: RequestId): Effect.Effect<Story, RequestNotFound | StoreProblem>
-    metrics(
-      query: MetricsQuery
-    ): Effect.Effect<Range & { readonly items: ReadonlyArray<RouteMetrics> }, InvalidRequest | StoreProblem>
+    metrics(query: MetricsQuery): Effect.Effect<Range & Metrics, InvalidRequest | StoreProblem>
   }
 >()("@opsbuddy/analytics/Analytics") {
   static readonly layer: Layer.Layer<Analytics, never, LogStore | RequestStore> = Layer.effect(
@@ -84,7 +82,7 @@ export class Analytics extends Context.Service<
           const to = query.to ?? (yield* DateTime.now)
           const range = { from: query.from ?? hourBefore(to), to }
           yield* checkRange(range)
-          return { ...range, items: yield* requests.metrics(range, query.service) }
+          return { ...range, ...(yield* requests.metrics(range, mostRoutes, query.service)) }
         })
       })
     })

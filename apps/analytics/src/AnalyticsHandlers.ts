@@ -6,8 +6,8 @@ import { HttpApiBuilder } from "effect/http-api"
 import { Analytics } from "./Analytics.ts"
 import * as Body from "./Body.ts"
 import * as LogBatch from "./LogBatch.ts"
-import * as LogResponses from "./LogResponses.ts"
 import * as RequestRecords from "./RequestRecords.ts"
+import * as Responses from "./Responses.ts"
 
 export const AnalyticsHandlers = HttpApiBuilder.group(
   AnalyticsServiceApi,
@@ -17,9 +17,9 @@ export const AnalyticsHandlers = HttpApiBuilder.group(
     return (
       handlers
         .handleAll({
-          listLogs: ({ query }) => Effect.map(analytics.listLogs(query), LogResponses.ofPage),
-          request: ({ params }) => Effect.map(analytics.request(params.id), LogResponses.ofStory),
-          metrics: ({ query }) => analytics.metrics(query)
+          listLogs: ({ query }) => Effect.map(analytics.listLogs(query), Responses.ofPage),
+          request: ({ params }) => Effect.map(analytics.request(params.id), Responses.ofStory),
+          metrics: ({ query }) => Effect.map(analytics.metrics(query), Responses.ofMetrics)
         })
         // Read by hand: large bodies are read a slice at a time, and `data` is kept as it was sent.
         .handleRaw("writeLogs", ({ request }) => {

@@ -8,6 +8,12 @@ export interface Range {
   readonly to: DateTime.Utc
 }
 
+/** `more` is whether there are routes that are not among them. */
+export interface Metrics {
+  readonly items: ReadonlyArray<RouteMetrics>
+  readonly more: boolean
+}
+
 /** Keeps what the gateway did with each request. Backend: `RequestStoreDuckDB`. */
 export class RequestStore extends Context.Service<
   RequestStore,
@@ -19,8 +25,9 @@ export class RequestStore extends Context.Service<
     /**
      * Sums up the records of a time by service and route, sorted by both in the order of their UTF-8 bytes. A percentile
      * between two durations is interpolated linearly: the percentile `p` of `n` sorted durations is at the index `p * (n - 1)`,
-     * counted from 0, as in PostgreSQL's `percentile_cont`.
+     * counted from 0, as in PostgreSQL's `percentile_cont`. The same records always give the same figures. Of more than `limit`
+     * routes, those with the most requests are given.
      */
-    metrics(range: Range, service?: string): Effect.Effect<ReadonlyArray<RouteMetrics>, StoreProblem>
+    metrics(range: Range, limit: number, service?: string): Effect.Effect<Metrics, StoreProblem>
   }
 >()("@opsbuddy/analytics/RequestStore") {}

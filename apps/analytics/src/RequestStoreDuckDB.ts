@@ -62,6 +62,8 @@ interface Summary {
   readonly p50: number
   readonly p95: number
   readonly p99: number
+  /** How many routes there are, whatever the limit. */
+  readonly routes: bigint
 }
 
 /** Records that are taken in one go; in between, other work gets its turn. */
@@ -101,19 +103,27 @@ export const layer: Layer.Layer<RequestStore, ColumnarError, Columnar> = Layer.e
         const [row] = yield* problems(columnar.query<Row>(sql, [id]))
         return row === undefined ? undefined : toRecord(row)
       }),
-      metrics: Effect.fn("RequestStoreDuckDB.metrics")(function* (range, service) {
+      metrics: Effect.fn("RequestStoreDuckDB.metrics")(function* (range, limit, service) {
         const sql = `
-          SELECT service, route, requests, errors, p[1] AS p50, p[2] AS p95, p[3] AS p99 FROM (
-            SELECT service, route, count(*) AS requests, count(*) FILTER (status >= 500) AS errors,
+          SELECT service, route, requests, errors, p[1] AS p50, p[2] AS p95, p[3] AS p99, routes FROM (
+            SELECT service, route, count(*) AS requests, count(*) FILTER (status >= 500) AS errors, count(*) OVER () AS routes,
               quantile_cont(duration, [0.5, 0.95, 0.99]) AS p
             FROM requests
             WHERE ts >= $1 AND ts < $2 ${service === undefined ? "" : "AND service = $3"}
             GROUP BY service, route
+            ORDER BY requests DESC, service, route LIMIT ${limit}
           ) ORDER BY service, route`
         const bounds = [range.from.epochMilliseconds, range.to.epochMilliseconds]
         const parameters = service === undefined ? bounds : [...bounds, service]
         const rows = yield* problems(columnar.query<Summary>(sql, parameters))
-        return rows.map((row) => ({ ...row, requests: Number(row.requests), errors: Number(row.errors) }))
+        return {
+          items: rows.map(({ routes: _, ...row }) => ({
+            ...row,
+            requests: Number(row.requests),
+            errors: Number(row.errors)
+          })),
+          more: Number(rows[0]?.routes ?? 0) > rows.length
+        }
       })
     })
   })

@@ -71,6 +71,9 @@ export type RequestRecord = typeof RequestRecord.Type
 /** As many records as one request to `writeRequests` may bring. */
 export const mostRecords = 50_000
 
+/** As many routes as `metrics` tells of. */
+export const mostRoutes = 5000
+
 /** What a request to `writeRequests` brings. */
 export const RequestRecords = Schema.Array(RequestRecord).check(Schema.isMaxLength(mostRecords))
 
@@ -153,10 +156,18 @@ export class AnalyticsApi extends HttpApiGroup.make("analytics")
       success: RequestStory,
       error: [RequestNotFound, ...storeProblems]
     }),
-    /** Without `from` the last hour up to `to`; without `to` up to now. */
+    /**
+     * Without `from` the last hour up to `to`; without `to` up to now. Sorted by service and route. Where there are more than 5000
+     * of them, these are the ones with the most requests, and `truncated` is true.
+     */
     HttpApiEndpoint.get("metrics", "/metrics", {
       query: { ...range, service: Schema.optionalKey(Schema.String) },
-      success: Schema.Struct({ from: Timestamp, to: Timestamp, items: Schema.Array(RouteMetrics) }),
+      success: Schema.Struct({
+        from: Timestamp,
+        to: Timestamp,
+        items: Schema.Array(RouteMetrics),
+        truncated: Schema.optionalKey(Schema.Boolean)
+      }),
       error: storeProblems
     })
   )
