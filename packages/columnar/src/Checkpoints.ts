@@ -72,6 +72,7 @@ export const make = (engine: Engine, health: StoreHealth["Service"]): Checkpoint
     yield* Effect.tapError(run(writer, "CHECKPOINT"), (error) =>
       failed(EngineErrors.isFull(EngineErrors.text(error.cause)) ? "the disk is full" : error.message)
     )
+    yield* engine.limit
     const after = yield* heldMemory(writer)
     tables.clear()
     statements = 0

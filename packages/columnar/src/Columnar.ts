@@ -203,7 +203,7 @@ const make = Effect.fnUntraced(function* (
       transaction(() => Effect.void)
     ),
     tryWrite: Effect.andThen(
-      engine.hasRoom,
+      engine.roomForWrites,
       transaction((writer) => writer.touch)
     ),
     size: engine.size,

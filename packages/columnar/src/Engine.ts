@@ -75,12 +75,14 @@ export interface Engine {
   readonly acknowledge: (number: number) => void
   /** Leaves a transaction to the next opening, after a fatal error in its COMMIT. To be called within `withWriter`. */
   readonly defer: (pending: Pending, cause: unknown) => void
+  /** To be called after a checkpoint: lowers the memory limit where replaying the log needed more. */
+  readonly limit: Effect.Effect<void>
   /** What was found wrong with the file, a sentence each, oldest first. */
   readonly notices: () => ReadonlyArray<string>
   /** Fails while the file is being opened anew, and when the store is closed. */
   readonly available: Effect.Effect<void, ColumnarError>
   /** Fails with `full` where the disk has room for a few bytes only, which a small write would still find. */
-  readonly hasRoom: Effect.Effect<void, ColumnarError>
+  readonly roomForWrites: Effect.Effect<void, ColumnarError>
   readonly size: Effect.Effect<number, ColumnarError>
 }
 
@@ -101,12 +103,13 @@ export const make = Effect.fnUntraced(function* (
   if (!inMemory) yield* claim(filename)
 
   const turn = Semaphore.makeUnsafe(1)
-  const readers = new Set<Connection>()
+  const readers = new Set<Promise<Connection>>()
   const notices: Array<string> = []
   let phase: Phase = { _tag: "closed" }
   let pending: Pending | undefined
   let latest = 0
   let hasCommits = false
+  let isLimited = false
   let reopening: Fiber.Fiber<void> | undefined
   const run = yield* FiberSet.makeRuntime<never, void>()
 
@@ -123,8 +126,9 @@ export const make = Effect.fnUntraced(function* (
       health.notice(message, { filename })
     )
 
-  const failed = (cause: unknown): void => {
-    if (phase._tag !== "open") return
+  /** The engine that is `opened` refuses everything from now on. */
+  const failed = (opened: Instance.Opened, cause: unknown): void => {
+    if (phase._tag !== "open" || phase.opened !== opened) return
     const old = phase
     phase = {
       _tag: "reopening",
@@ -139,7 +143,7 @@ export const make = Effect.fnUntraced(function* (
     checkpoint: boolean
   ): Effect.fn.Return<Open, ColumnarError> {
     const opened = yield* Instance.open(source, { checkpoint })
-    const writer = new Connection(opened.writer, source, failed)
+    const writer = new Connection(opened.writer, source, (cause) => failed(opened, cause))
     const found = yield* Commits.read(writer).pipe(Effect.onError(() => Effect.sync(() => Instance.close(opened))))
     for (const message of opened.notices) yield* notice(message)
     if (found.number < least) {
@@ -149,6 +153,7 @@ export const make = Effect.fnUntraced(function* (
     }
     latest = found.number
     hasCommits = found.exists
+    isLimited = opened.isLimited
     mark?.write(latest)
     return { _tag: "open", opened, writer }
   })
@@ -157,20 +162,23 @@ export const make = Effect.fnUntraced(function* (
     const started = yield* Clock.monotonicTimeNanos
     yield* Effect.logError("database failed and is reopened", { filename, error: EngineErrors.text(cause) })
     yield* Effect.promise(async () => {
-      await Promise.all(Array.from(readers, (reader) => reader.close()))
+      await closeAll(readers)
       await old.writer.close()
     })
-    readers.clear()
     yield* Effect.sync(() => old.opened.instance.closeSync())
     const least = latest
+    let reported = ""
     yield* released.pipe(
       Effect.andThen(start(least, false)),
       Effect.map(resume),
       // Otherwise a file that has just been opened would be forgotten when the store closes.
       Effect.uninterruptible,
       Effect.tapError((error) =>
-        Effect.sync(() => {
-          if (phase._tag === "reopening") phase = { _tag: "reopening", error }
+        Effect.suspend(() => {
+          if (phase._tag === "reopening") phase = { _tag: "reopening", error: notReopened(error) }
+          if (error.message === reported) return Effect.void
+          reported = error.message
+          return Effect.logError("database not reopened yet", { filename, error: error.message })
         })
       ),
       Effect.retry(backoff),
@@ -196,6 +204,12 @@ export const make = Effect.fnUntraced(function* (
     phase = next
   }
 
+  /** Whoever asks meanwhile gets a reason that says that it may succeed later; what exactly failed is for the log. */
+  const notReopened = (error: ColumnarError) =>
+    error.reason === "full"
+      ? error
+      : EngineErrors.unavailable(filename, "the database has failed and cannot be opened again yet", error)
+
   const released = Effect.flatMap(
     Effect.promise(() => (inMemory ? Promise.resolve(false) : Instance.isHeld(source))),
     (held) =>
@@ -213,33 +227,29 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
-  const connect = Effect.acquireRelease(
-    Effect.flatMap(current, ({ opened }) =>
-      Effect.tryPromise({
-        try: async () => {
-          const reader = new Connection(await opened.instance.connect(), source, failed)
-          // The engine may have been given up meanwhile.
-          if (phase._tag !== "open" || phase.opened !== opened) {
-            await reader.close()
-            throw new Error("the database is being reopened")
-          }
-          readers.add(reader)
-          return reader
-        },
-        catch: (cause) => {
-          if (EngineErrors.isFatal(cause)) failed(cause)
-          return phase._tag === "closed"
-            ? EngineErrors.closed(filename)
-            : EngineErrors.unavailable(filename, EngineErrors.text(cause), cause)
-        }
-      })
-    ),
-    (reader) =>
+  const connect = Effect.gen(function* () {
+    const { opened } = yield* current
+    const reader = opened.instance
+      .connect()
+      .then((connection) => new Connection(connection, source, (cause) => failed(opened, cause)))
+    // Also while it is being made: the file must not be opened again before it is closed.
+    readers.add(reader)
+    yield* Effect.addFinalizer(() =>
       Effect.promise(async () => {
-        await reader.close()
+        await closeAll([reader])
         readers.delete(reader)
       })
-  )
+    )
+    return yield* Effect.tryPromise({
+      try: () => reader,
+      catch: (cause) => {
+        if (EngineErrors.isFatal(cause)) failed(opened, cause)
+        return phase._tag === "closed"
+          ? EngineErrors.closed(filename)
+          : EngineErrors.unavailable(filename, EngineErrors.text(cause), cause)
+      }
+    })
+  })
 
   phase = yield* start(mark?.found ?? 0, true)
 
@@ -254,7 +264,7 @@ export const make = Effect.fnUntraced(function* (
             Deferred.doneUnsafe(pending.resolution, Exit.fail(EngineErrors.closed(filename, "unknown")))
           }
           if (last._tag !== "open") return
-          yield* Effect.promise(() => Promise.all(Array.from(readers, (reader) => reader.close())))
+          yield* Effect.promise(() => closeAll(readers))
           if (!inMemory) yield* finish(last.opened)
           Instance.close(last.opened)
         })
@@ -285,13 +295,20 @@ export const make = Effect.fnUntraced(function* (
     },
     defer(transaction, cause) {
       pending = transaction
-      failed(cause)
+      if (phase._tag === "open") failed(phase.opened, cause)
     },
+    limit: Effect.suspend(() =>
+      phase._tag !== "open" || isLimited
+        ? Effect.void
+        : Effect.map(Instance.limit(source, phase.opened.writer), (done) => {
+            isLimited = done
+          })
+    ),
     notices: () => notices,
     available: Effect.asVoid(current),
-    hasRoom: Effect.flatMap(
+    roomForWrites: Effect.flatMap(
       Effect.promise(() => Instance.freeBytes(source)),
-      (free) => (free < roomForWrites ? Effect.fail(EngineErrors.full(filename)) : Effect.void)
+      (free) => (free < leastRoom ? Effect.fail(EngineErrors.full(filename)) : Effect.void)
     ),
     size: Effect.tryPromise({
       try: () => Instance.bytesOfAll(source),
@@ -300,8 +317,18 @@ export const make = Effect.fnUntraced(function* (
   }
 })
 
+const closeAll = (readers: Iterable<Promise<Connection>>) =>
+  Promise.all(
+    Array.from(readers, (reader) =>
+      reader.then(
+        (connection) => connection.close(),
+        () => undefined
+      )
+    )
+  )
+
 const bytesOf = ({ memoryLimit = "256 MiB" }: Options) => ByteSize.toNumberUnsafe(ByteSize.fromInputUnsafe(memoryLimit))
 
-const roomForWrites = 256 * 2 ** 10
+const leastRoom = 256 * 2 ** 10
 
 const backoff = Schedule.min([Schedule.exponential("50 millis"), Schedule.spaced("5 seconds")]).pipe(Schedule.jittered)

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, readlink, realpath, stat, statfs, truncate } from "node:fs/promises"
+import { copyFile, mkdir, readdir, readlink, realpath, rename, rm, stat, statfs, truncate } from "node:fs/promises"
 import { dirname } from "node:path"
 import { type DuckDBConnection, DuckDBInstance } from "@duckdb/node-api"
 import { Clock, Duration, Effect } from "effect"
@@ -17,6 +17,8 @@ export interface Opened {
   readonly writer: DuckDBConnection
   /** What was found wrong with the file, a sentence each. */
   readonly notices: ReadonlyArray<string>
+  /** Whether the memory limit holds already. */
+  readonly isLimited: boolean
 }
 
 export const isInMemory = ({ filename }: EngineErrors.Store) => filename === ":memory:"
@@ -44,14 +46,15 @@ export const open = Effect.fnUntraced(function* (
   if (!isInMemory(source)) {
     yield* Effect.tryPromise({ try: () => mkdir(dirname(filename), { recursive: true }), catch: failed })
   }
+  const notices: Array<string> = []
+  const isNew = !isInMemory(source) && (yield* setAside(source, notices))
   const logBytes = yield* Effect.tryPromise({ try: () => bytesOfLog(source), catch: failed })
   const started = yield* Clock.monotonicTimeNanos
-  const notices: Array<string> = []
-  const instance = yield* create(source, logBytes > 0, notices)
+  const instance = yield* create(source, { isNew, hasLog: logBytes > 0 }, notices)
   const writer = yield* Effect.tryPromise({ try: () => instance.connect(), catch: failed }).pipe(
     Effect.onError(() => Effect.sync(() => instance.closeSync()))
   )
-  const opened: Opened = { instance, writer, notices }
+  let isLimited = false
   const run = (sql: string) => Effect.tryPromise({ try: () => writer.run(sql), catch: failed })
   const settle = Effect.gen(function* () {
     yield* run("PRAGMA disable_checkpoint_on_shutdown")
@@ -67,48 +70,50 @@ export const open = Effect.fnUntraced(function* (
         const done = yield* Effect.exit(run("CHECKPOINT"))
         if (done._tag === "Failure") return "again" as const
       }
-      yield* run(`SET memory_limit = '${source.memoryLimit}B'`).pipe(
-        Effect.catch((error) =>
-          Effect.logWarning("database keeps the memory that its log needs until it is checkpointed", {
-            filename,
-            error: error.message
-          })
-        )
-      )
     }
-    yield* run("SET lock_configuration = true")
+    isLimited = yield* limit(source, writer)
     return "open" as const
-  }).pipe(Effect.onError(() => Effect.sync(() => close(opened))))
-  if ((yield* settle) === "open") return opened
-  close(opened)
+  }).pipe(Effect.onError(() => Effect.sync(() => close({ instance, writer }))))
+  if ((yield* settle) === "open") return { instance, writer, notices, isLimited }
+  close({ instance, writer })
   const again = yield* open(source, { checkpoint: false })
   return { ...again, notices: [...notices, ...again.notices] }
 })
 
-export const close = ({ instance, writer }: Opened) => {
+/**
+ * Lowers the memory limit to what it is to be, and locks the settings. Answers `false` as long as more is held, which may be so after
+ * a log was replayed, until a checkpoint.
+ */
+export const limit = (source: Source, writer: DuckDBConnection) =>
+  Effect.promise(() =>
+    writer.run(`SET memory_limit = '${source.memoryLimit}B'; SET lock_configuration = true`).then(
+      () => true,
+      () => false
+    )
+  )
+
+export const close = ({ instance, writer }: Pick<Opened, "instance" | "writer">) => {
   writer.closeSync()
   instance.closeSync()
 }
 
 const create = (
   source: Source,
-  hasLog: boolean,
+  file: { readonly isNew: boolean; readonly hasLog: boolean },
   notices: Array<string>
 ): Effect.Effect<DuckDBInstance, ColumnarError> =>
   Effect.tryPromise({
-    try: async () => {
-      const isNew = !isInMemory(source) && (await bytesOf(source.filename)) === 0
-      return DuckDBInstance.create(source.filename, {
+    try: () =>
+      DuckDBInstance.create(source.filename, {
         threads: String(source.threads),
-        memory_limit: `${hasLog ? replayMemory(source) : source.memoryLimit}B`,
+        memory_limit: `${file.hasLog ? replayMemory(source) : source.memoryLimit}B`,
         // Never within a commit: a checkpoint that fails makes the engine refuse everything.
         checkpoint_threshold: source.checkpointInCommit ?? "1TiB",
         enable_external_access: "false",
         autoinstall_known_extensions: "false",
         autoload_known_extensions: "false",
-        ...(isNew ? { default_block_size: blockSize } : {})
-      })
-    },
+        ...(file.isNew ? { default_block_size: blockSize } : {})
+      }),
     catch: (cause) => cause
   }).pipe(
     Effect.catch((cause) => {
@@ -117,9 +122,35 @@ const create = (
       const position = /Corrupt WAL file: entry at byte position (\d+)/.exec(message)?.[1]
       if (log === undefined || position === undefined)
         return Effect.fail(EngineErrors.ofOpening(source.filename, cause))
-      return Effect.andThen(cut(source, log, Number(position), notices), create(source, hasLog, notices))
+      return Effect.andThen(cut(source, log, Number(position), notices), create(source, file, notices))
     })
   )
+
+/** The engine writes three of these before it takes a file for a database. */
+const headerBytes = 4096
+
+/**
+ * Whether the file is to be made. One whose making was cut off, by a kill or a full disk, never had contents and goes out of the
+ * way; so does a log without its file, which the engine would delete.
+ */
+const setAside = Effect.fnUntraced(function* ({ filename }: Source, notices: Array<string>) {
+  const suffix = yield* Clock.currentTimeMillis
+  return yield* Effect.tryPromise({
+    try: async () => {
+      const bytes = await bytesOf(filename)
+      if (bytes >= 3 * headerBytes) return false
+      if (bytes === 0) await rm(filename, { force: true })
+      else await rename(filename, `${filename}.incomplete-${suffix}`)
+      const log = `${filename}.wal`
+      if ((await bytesOf(log)) > 0) {
+        await rename(log, `${log}.orphaned-${suffix}`)
+        notices.push(`the log ${log} has lost its database and is kept as ${log}.orphaned-${suffix}`)
+      }
+      return true
+    },
+    catch: (cause) => EngineErrors.ofOpening(filename, cause)
+  })
+})
 
 /** Keeps a copy of the damaged log and cuts it where the damage begins, which the engine takes for a commit that never ended. */
 const cut = Effect.fnUntraced(function* ({ filename }: Source, log: string, position: number, notices: Array<string>) {
@@ -146,11 +177,14 @@ export const hasRoom = (source: Source) =>
     return free > log / 2 + 2 ** 20
   })
 
-/** Bytes that this process may still write to the disk that the file is on. */
+/** Bytes that may still be written to the disk that the file is on. */
 export const freeBytes = async (store: EngineErrors.Store) => {
   if (isInMemory(store)) return Number.POSITIVE_INFINITY
-  const { bavail, bsize } = await statfs(dirname(store.filename))
-  return bavail * bsize
+  return statfs(dirname(store.filename)).then(
+    ({ bavail, bsize }) => bavail * bsize,
+    // Then the write that follows finds out.
+    () => Number.POSITIVE_INFINITY
+  )
 }
 
 /** Bytes of the logs, of which there are several while a checkpoint runs, or after it was cut off. */

@@ -38,7 +38,9 @@ export const apply = Effect.fnUntraced(function* (
       )
     ).pipe(
       Effect.catch((cause) =>
-        migrationError(filename, `migration "${name}" of ${filename} failed: ${cause.message}`, cause)
+        cause.reason === "statement"
+          ? migrationError(filename, `migration "${name}" of ${filename} failed: ${cause.message}`, cause)
+          : Effect.fail(cause)
       )
     )
     yield* Effect.logInfo("database migrated", { filename, migration: name })

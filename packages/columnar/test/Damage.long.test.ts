@@ -78,6 +78,20 @@ describe("Columnar with a damaged file", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("keeps a log that has lost its file, and says what is missing", () =>
+    Effect.gen(function* () {
+      const { acknowledged, filename } = yield* killed
+      rmSync(filename)
+      const { notices, rows } = yield* look(filename)
+      assert.strictEqual(rows, 0)
+      assert.isAtLeast(missing(notices)[0] ?? 0, acknowledged)
+      assert.lengthOf(
+        readdirSync(dirname(filename)).filter((name) => name.includes(".wal.orphaned-")),
+        1
+      )
+    }).pipe(Effect.scoped)
+  )
+
   it.live("reports what an older copy does not have, and a file that was removed", () =>
     Effect.gen(function* () {
       const { filename } = yield* killed

@@ -260,6 +260,28 @@ describe.skipIf(!canMount && !required)("Columnar on a full disk (skipped where 
     }).pipe(Effect.scoped)
   )
 
+  it.live("says so where there is no room to make the file, and makes it later", () =>
+    Effect.gen(function* () {
+      const directory = yield* disk(1)
+      if (directory === undefined) return assert.fail("tmpfs cannot be mounted")
+      const ballast = join(directory, "ballast")
+      const filename = join(directory, "store.duckdb")
+      const layer = layerOf({ filename, migrations })
+      for (const left of [0, 4096, 8192]) {
+        fill(ballast)
+        truncateSync(ballast, 2 ** 20 - left)
+        const error = yield* Effect.flip(Effect.provide(Effect.void, layer))
+        assert.strictEqual(error.reason, "full", error.message)
+        rmSync(ballast)
+      }
+      yield* Effect.gen(function* () {
+        const store = yield* Columnar
+        yield* store.write((writer) => writer.append("points", batch(1)))
+        assert.deepStrictEqual(yield* counts(store), [[1, 100]])
+      }).pipe(Effect.provide(layer))
+    }).pipe(Effect.scoped)
+  )
+
   it.live("loses nothing and reopens by itself when a checkpoint finds the disk full", () =>
     Effect.gen(function* () {
       const directory = yield* disk(24)

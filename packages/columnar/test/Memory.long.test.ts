@@ -68,14 +68,14 @@ describe("Columnar with 128 MiB", () => {
             writer.run(group.map((table) => `CREATE TABLE ${table} (ts BIGINT, sid INTEGER, f0 DOUBLE)`).join("; "))
           )
         }
-        for (let number = 1; number <= 4; number++) yield* round(store, number)
-        assert.deepStrictEqual(yield* counts(store), new Set([4]))
+        for (let number = 1; number <= 3; number++) yield* round(store, number)
+        assert.deepStrictEqual(yield* counts(store), new Set([3]))
         assert.isBelow(yield* held(store), 128 * 2 ** 20)
       }).pipe(Effect.provide(layer))
       yield* Effect.gen(function* () {
         const store = yield* Columnar
-        yield* round(store, 5)
-        assert.deepStrictEqual(yield* counts(store), new Set([5]))
+        yield* round(store, 4)
+        assert.deepStrictEqual(yield* counts(store), new Set([4]))
         assert.deepStrictEqual(yield* store.notices, [])
       }).pipe(Effect.provide(layer))
     }).pipe(Effect.scoped)
