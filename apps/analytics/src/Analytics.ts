@@ -1,18 +1,11 @@
-import {
-  type LogEntry,
-  type LogInput,
-  type LogLevel,
-  RequestNotFound,
-  type RequestRecord,
-  type RequestStory,
-  type RouteMetrics
-} from "@opsbuddy/contract/Analytics"
-import type { InvalidRequest, RequestId, StoreUnavailable } from "@opsbuddy/contract/Problems"
+import { type LogLevel, mostRoutes, RequestNotFound, type RequestRecord } from "@opsbuddy/contract/Analytics"
+import type { InvalidRequest, RequestId, StoreProblem } from "@opsbuddy/contract/Problems"
 import { Context, DateTime, Effect, Layer } from "effect"
 import * as LogCursor from "./LogCursor.ts"
 import { LogStore } from "./LogStore.ts"
+import type { NewLog, StoredLog } from "./LogText.ts"
 import { refusal } from "./Refusal.ts"
-import { type Range, RequestStore } from "./RequestStore.ts"
+import { type Metrics, type Range, RequestStore } from "./RequestStore.ts"
 
 export interface LogQuery {
   readonly from?: DateTime.Utc
@@ -31,6 +24,13 @@ export interface MetricsQuery {
   readonly service?: string
 }
 
+/** What is known about a request; `truncated` where it has more logs than are told. */
+export interface Story {
+  readonly request: RequestRecord
+  readonly logs: ReadonlyArray<StoredLog>
+  readonly truncated: boolean
+}
+
 type Accepted = { readonly accepted: number }
 
 /** Logs, request records and metrics as the contract has them, over a `LogStore` and a `RequestStore`. */
@@ -38,20 +38,18 @@ export class Analytics extends Context.Service<
   Analytics,
   {
     /** Stores all entries or, failing, none. Entries without a time are at now. */
-    writeLogs(entries: ReadonlyArray<LogInput>): Effect.Effect<Accepted, StoreUnavailable>
+    writeLogs(entries: ReadonlyArray<NewLog>): Effect.Effect<Accepted, StoreProblem>
     listLogs(
       query: LogQuery
     ): Effect.Effect<
-      { readonly items: ReadonlyArray<LogEntry>; readonly nextCursor?: string },
-      InvalidRequest | StoreUnavailable
+      { readonly items: ReadonlyArray<StoredLog>; readonly nextCursor?: string },
+      InvalidRequest | StoreProblem
     >
     /** Stores all records that are not there yet or, failing, none; all count as accepted. */
-    writeRequests(records: ReadonlyArray<RequestRecord>): Effect.Effect<Accepted, StoreUnavailable>
+    writeRequests(records: ReadonlyArray<RequestRecord>): Effect.Effect<Accepted, StoreProblem>
     /** Tells what is known about the newest request with this id. */
-    request(id: RequestId): Effect.Effect<RequestStory, RequestNotFound | StoreUnavailable>
-    metrics(
-      query: MetricsQuery
-    ): Effect.Effect<Range & { readonly items: ReadonlyArray<RouteMetrics> }, InvalidRequest | StoreUnavailable>
+    request(id: RequestId): Effect.Effect<Story, RequestNotFound | StoreProblem>
+    metrics(query: MetricsQuery): Effect.Effect<Range & Metrics, InvalidRequest | StoreProblem>
   }
 >()("@opsbuddy/analytics/Analytics") {
   static readonly layer: Layer.Layer<Analytics, never, LogStore | RequestStore> = Layer.effect(
@@ -77,13 +75,14 @@ export class Analytics extends Context.Service<
         request: Effect.fn("Analytics.request")(function* (id) {
           const request = yield* requests.newest(id)
           if (request === undefined) return yield* new RequestNotFound({ id })
-          return { request, logs: yield* logs.ofRequest(id, mostLogs) }
+          const { items, more } = yield* logs.ofRequest(id, mostLogs)
+          return { request, logs: items, truncated: more }
         }),
         metrics: Effect.fn("Analytics.metrics")(function* (query) {
           const to = query.to ?? (yield* DateTime.now)
           const range = { from: query.from ?? hourBefore(to), to }
           yield* checkRange(range)
-          return { ...range, items: yield* requests.metrics(range, query.service) }
+          return { ...range, ...(yield* requests.metrics(range, mostRoutes, query.service)) }
         })
       })
     })

@@ -1,38 +1,52 @@
 import { AnalyticsServiceApi } from "@opsbuddy/contract/Api"
-import { Effect, Stream } from "effect"
-import type { HttpServerRequest } from "effect/http"
+import { contentTypeOf } from "@opsbuddy/runtime/HttpProblems"
+import { Effect } from "effect"
+import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { Analytics } from "./Analytics.ts"
-import * as LogLines from "./LogLines.ts"
+import * as Body from "./Body.ts"
+import * as LogBatch from "./LogBatch.ts"
 import * as RequestRecords from "./RequestRecords.ts"
+import * as Responses from "./Responses.ts"
 
 export const AnalyticsHandlers = HttpApiBuilder.group(
   AnalyticsServiceApi,
   "analytics",
   Effect.fnUntraced(function* (handlers) {
     const analytics = yield* Analytics
-    // Read by hand: there is a record for every request that the gateway answers.
-    const withRequests = handlers.handleRaw("writeRequests", ({ request }) =>
-      Effect.matchEffect(RequestRecords.read(request), {
-        onFailure: Effect.succeed,
-        onSuccess: analytics.writeRequests
-      })
+    return (
+      handlers
+        .handleAll({
+          listLogs: ({ query }) => Effect.map(analytics.listLogs(query), Responses.ofPage),
+          request: ({ params }) => Effect.map(analytics.request(params.id), Responses.ofStory),
+          metrics: ({ query }) => Effect.map(analytics.metrics(query), Responses.ofMetrics)
+        })
+        // Read by hand: large bodies are read a slice at a time, and `data` is kept as it was sent.
+        .handleRaw("writeLogs", ({ request }) => {
+          const read = readerOf(request)
+          return read === undefined
+            ? Effect.succeed(HttpServerResponse.empty({ status: 415 }))
+            : Effect.flatMap(read(Body.of(request)), analytics.writeLogs)
+        })
+        // Read by hand: there is a record for every request that the gateway answers.
+        .handleRaw("writeRequests", ({ request }) =>
+          RequestRecords.isJson(request)
+            ? Effect.flatMap(RequestRecords.read(request), analytics.writeRequests)
+            : Effect.succeed(HttpServerResponse.empty({ status: 415 }))
+        )
     )
-    return withRequests.handleAll({
-      writeLogs: ({ payload, request }) =>
-        Stream.isStream(payload)
-          ? Effect.flatMap(LogLines.read(bodyOf(request)), analytics.writeLogs)
-          : analytics.writeLogs(payload),
-      listLogs: ({ query }) => analytics.listLogs(query),
-      request: ({ params }) => analytics.request(params.id),
-      metrics: ({ query }) => analytics.metrics(query)
-    })
   })
 )
 
-/** A body that breaks off is a defect, as it is where effect reads the body, and the runtime tells the client. */
-const bodyOf = (request: HttpServerRequest.HttpServerRequest) => {
-  const { "content-length": length, "transfer-encoding": encoding } = request.headers
-  // On Bun a request without a body has no stream.
-  return Number(length ?? 0) > 0 || encoding !== undefined ? Stream.orDie(request.stream) : Stream.empty
+const readerOf = (request: HttpServerRequest.HttpServerRequest) => {
+  switch (contentTypeOf(request)) {
+    case undefined:
+    case "application/json":
+      return LogBatch.readArray
+    case "application/x-ndjson":
+    case "application/jsonl":
+      return LogBatch.readLines
+    default:
+      return undefined
+  }
 }

@@ -1,6 +1,7 @@
-import type { LogEntry, LogInput, LogLevel } from "@opsbuddy/contract/Analytics"
-import type { RequestId, StoreUnavailable } from "@opsbuddy/contract/Problems"
+import type { LogLevel } from "@opsbuddy/contract/Analytics"
+import type { RequestId, StoreProblem } from "@opsbuddy/contract/Problems"
 import { Context, type DateTime, type Effect } from "effect"
+import type { NewLog, StoredLog } from "./LogText.ts"
 
 /** A place in the order of all entries: by `millis` since 1970, and within one by `sequence`, the order of arrival. */
 export interface Position {
@@ -26,8 +27,14 @@ export interface LogQuestion {
 
 /** `next` is the place of the last item, there when older ones follow. */
 export interface LogPage {
-  readonly items: ReadonlyArray<LogEntry>
+  readonly items: ReadonlyArray<StoredLog>
   readonly next?: Position
+}
+
+/** `more` is whether there are later ones that are not among them. */
+export interface RequestLogs {
+  readonly items: ReadonlyArray<StoredLog>
+  readonly more: boolean
 }
 
 /** Keeps log entries. Backend: `LogStoreDuckDB`. */
@@ -35,13 +42,13 @@ export class LogStore extends Context.Service<
   LogStore,
   {
     /** Stores all entries or, failing, none; returns when they are on disk. Entries without a time are at `arrival`. */
-    append(entries: ReadonlyArray<LogInput>, arrival: DateTime.Utc): Effect.Effect<void, StoreUnavailable>
+    append(entries: ReadonlyArray<NewLog>, arrival: DateTime.Utc): Effect.Effect<void, StoreProblem>
     /**
-     * Answers entries newest first. Going on `before` the page's `next` neither skips nor repeats an entry that was there when
+     * Gives entries newest first: `limit` of them, or fewer where they are large. Going on `before` the page's `next` neither skips nor repeats an entry that was there when
      * the first page was asked for, whatever is stored meanwhile.
      */
-    list(question: LogQuestion): Effect.Effect<LogPage, StoreUnavailable>
-    /** Answers the oldest `limit` entries of a request, oldest first. */
-    ofRequest(id: RequestId, limit: number): Effect.Effect<ReadonlyArray<LogEntry>, StoreUnavailable>
+    list(question: LogQuestion): Effect.Effect<LogPage, StoreProblem>
+    /** Gives the oldest entries of a request, oldest first: `limit` of them, or fewer where they are large. */
+    ofRequest(id: RequestId, limit: number): Effect.Effect<RequestLogs, StoreProblem>
   }
 >()("@opsbuddy/analytics/LogStore") {}

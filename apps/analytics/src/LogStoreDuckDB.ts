@@ -1,11 +1,12 @@
 import { Columnar, type Value, type Writer } from "@opsbuddy/columnar/Columnar"
 import type { ColumnarError } from "@opsbuddy/columnar/ColumnarError"
-import { type LogEntry, type LogInput, LogLevel } from "@opsbuddy/contract/Analytics"
+import { problems } from "@opsbuddy/columnar/StoreProblems"
+import { LogLevel } from "@opsbuddy/contract/Analytics"
 import type { RequestId } from "@opsbuddy/contract/Problems"
 import { DateTime, Effect, Layer } from "effect"
 import { type LogQuestion, LogStore } from "./LogStore.ts"
+import type { NewLog, StoredLog } from "./LogText.ts"
 import { present } from "./Row.ts"
-import { unavailable } from "./Unavailable.ts"
 
 /** `ts` is in milliseconds since 1970, `seq` counts entries in the order of arrival, `data` is JSON. */
 export const migrations = {
@@ -44,7 +45,7 @@ interface Row {
 }
 
 interface Batch {
-  readonly entries: ReadonlyArray<LogInput>
+  readonly entries: ReadonlyArray<NewLog>
   readonly arrival: DateTime.Utc
 }
 
@@ -74,33 +75,62 @@ export const layer: Layer.Layer<LogStore, ColumnarError, Columnar> = Layer.effec
       })
     )
 
+    /** The entries at the first of these places whose texts fit into a page; in the order of the places. */
+    const entriesAt = Effect.fnUntraced(function* (places: ReadonlyArray<Place>) {
+      if (places.length === 0) return []
+      const seqs = places.map(({ seq }) => seq).sort((a, b) => (a < b ? -1 : 1))
+      const condition = `seq BETWEEN ${seqs.at(0)} AND ${seqs.at(-1)} AND seq IN (${seqs.join(", ")})`
+      const sizes = yield* columnar.query<{ readonly seq: bigint; readonly bytes: bigint }>(
+        `SELECT seq, (strlen(message) + coalesce(strlen(data), 0))::BIGINT AS bytes FROM logs WHERE ${condition}`
+      )
+      const bytesOf = new Map(sizes.map(({ bytes, seq }) => [seq, Number(bytes)]))
+      let bytes = 0
+      const fitting = places.filter(({ seq }, index) => {
+        bytes += bytesOf.get(seq) ?? 0
+        return index === 0 || bytes <= pageBytes
+      })
+      const first = new Set(fitting.map(({ seq }) => seq))
+      const rows = yield* columnar.query<Row>(
+        `SELECT ${columns} FROM logs WHERE ${condition}${first.size === seqs.length ? "" : ` AND seq IN (${[...first].join(", ")})`}`
+      )
+      const rowOf = new Map(rows.map((row) => [row.seq, row]))
+      return fitting.flatMap(({ seq }) => rowOf.get(seq) ?? [])
+    })
+
     return LogStore.of({
       append: Effect.fn("LogStoreDuckDB.append")((entries, arrival) =>
-        entries.length === 0 ? Effect.void : unavailable(commit({ entries, arrival }))
+        entries.length === 0 ? Effect.void : problems(commit({ entries, arrival }))
       ),
       list: Effect.fn("LogStoreDuckDB.list")(function* (question) {
         const { condition, parameters } = where(question)
-        const sql = `SELECT ${columns} FROM logs ${condition} ORDER BY ts DESC, seq DESC LIMIT ${question.limit + 1}`
-        const rows = yield* unavailable(columnar.query<Row>(sql, parameters))
-        const items = rows.slice(0, question.limit)
-        const oldest = items.at(-1)
+        const sql = `SELECT ts, seq FROM logs ${condition} ORDER BY ts DESC, seq DESC LIMIT ${question.limit + 1}`
+        const places = yield* columnar.query<Place>(sql, parameters)
+        const rows = yield* entriesAt(places.slice(0, question.limit))
+        const oldest = rows.at(-1)
         return {
-          items: items.map(toEntry),
-          ...(rows.length > items.length && oldest !== undefined
+          items: rows.map(toEntry),
+          ...(places.length > rows.length && oldest !== undefined
             ? { next: { millis: Number(oldest.ts), sequence: Number(oldest.seq) } }
             : {})
         }
-      }),
+      }, problems),
       ofRequest: Effect.fn("LogStoreDuckDB.ofRequest")(function* (id, limit) {
-        const sql = `SELECT ${columns} FROM logs WHERE request_id = $1 ORDER BY ts, seq LIMIT ${limit}`
-        const rows = yield* unavailable(columnar.query<Row>(sql, [id]))
-        return rows.map(toEntry)
-      })
+        const sql = `SELECT ts, seq FROM logs WHERE request_id = $1 ORDER BY ts, seq LIMIT ${limit + 1}`
+        const places = yield* columnar.query<Place>(sql, [id])
+        const rows = yield* entriesAt(places.slice(0, limit))
+        return { items: rows.map(toEntry), more: places.length > rows.length }
+      }, problems)
     })
   })
 )
 
-const toRow = (entry: LogInput, arrival: DateTime.Utc, sequence: bigint): ReadonlyArray<Value> => [
+/** Where an entry is in the order of all. */
+type Place = Pick<Row, "ts" | "seq">
+
+/** As much text as a page may have, unless it is of one entry. */
+const pageBytes = 4 * 1024 * 1024
+
+const toRow = (entry: NewLog, arrival: DateTime.Utc, sequence: bigint): ReadonlyArray<Value> => [
   BigInt((entry.timestamp ?? arrival).epochMilliseconds),
   sequence,
   entry.level,
@@ -111,13 +141,12 @@ const toRow = (entry: LogInput, arrival: DateTime.Utc, sequence: bigint): Readon
   entry.requestId ?? null,
   entry.traceId ?? null,
   entry.spanId ?? null,
-  entry.data === undefined ? null : JSON.stringify(entry.data)
+  entry.data ?? null
 ]
 
-const toEntry = ({ ts, seq: _, data, ...row }: Row): LogEntry => ({
+const toEntry = ({ ts, seq: _, ...row }: Row): StoredLog => ({
   timestamp: DateTime.makeUnsafe(Number(ts)),
-  ...present(row),
-  ...(data === null ? {} : { data: JSON.parse(data) })
+  ...present(row)
 })
 
 const where = (question: LogQuestion) => {

@@ -5,8 +5,14 @@ import type { RequestRecord } from "@opsbuddy/contract/Analytics"
  * comes: nearly all are new, and newer than what is there.
  */
 export interface RecentRecords {
-  /** Tells those that are not stored, once each, from those that only the store can tell. What is stored is in neither. */
-  readonly sort: (records: ReadonlyArray<RequestRecord>) => {
+  /**
+   * Tells those that are not stored, once each, from those that only the store can tell. What is stored is in neither. `here` keeps
+   * what is fresh from one part of a transaction to the next.
+   */
+  readonly sort: (
+    records: ReadonlyArray<RequestRecord>,
+    here?: Map<string, number>
+  ) => {
     readonly fresh: ReadonlyArray<RequestRecord>
     readonly unknown: ReadonlyArray<RequestRecord>
   }
@@ -29,10 +35,9 @@ export const make = (newest: number, generation = 10_000): RecentRecords => {
   let younger = begin()
 
   return {
-    sort: (records) => {
+    sort: (records, here = new Map()) => {
       const fresh: Array<RequestRecord> = []
       const unknown: Array<RequestRecord> = []
-      const here = new Map<string, number>()
       for (const record of records) {
         const { requestId, timestamp } = record
         const time = timestamp.epochMilliseconds

@@ -1,22 +1,40 @@
 import { mostRecords, RequestRecord, RequestRecords } from "@opsbuddy/contract/Analytics"
-import { type RequestId, requestIdPattern } from "@opsbuddy/contract/Problems"
+import {
+  type BodyTooLarge,
+  type InvalidRequest,
+  type Issue,
+  type RequestId,
+  requestIdPattern
+} from "@opsbuddy/contract/Problems"
+import { parseTimestamp } from "@opsbuddy/contract/Timestamp"
 import { strict } from "@opsbuddy/contract/Wire"
 import { contentTypeOf } from "@opsbuddy/runtime/HttpProblems"
-import { DateTime, Effect, Schema, SchemaIssue } from "effect"
-import { type HttpServerRequest, HttpServerResponse } from "effect/http"
+import { maxBodyInMemory } from "@opsbuddy/runtime/HttpRequests"
+import { DateTime, Effect, Result, Schema, SchemaIssue, type Stream } from "effect"
+import type { HttpServerRequest } from "effect/http"
 import { HttpApiError } from "effect/http-api"
+import * as Body from "./Body.ts"
+import * as JsonArray from "./JsonArray.ts"
+import * as JsonElement from "./JsonElement.ts"
+import { refusal } from "./Refusal.ts"
 
-/**
- * The body of `writeRequests`, read and answered as effect does it for the schema. Fails with the answer where the content
- * type is not JSON.
- */
-export const read = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServerRequest) {
-  if ((contentTypeOf(request) ?? json) !== json) return yield* Effect.fail(HttpServerResponse.empty({ status: 415 }))
-  const text = yield* Effect.orDie(request.text)
-  return yield* HttpApiError.HttpApiSchemaError.wrap("Payload", decode(text)).pipe(Effect.orDie)
-})
+export const isJson = (request: HttpServerRequest.HttpServerRequest) => (contentTypeOf(request) ?? json) === json
 
 const json = "application/json"
+
+/** A body of up to so many bytes, as gateways send them, is parsed at once, which takes a few milliseconds. */
+const wholeBytes = 512 * 1024
+
+/** The body of `writeRequests`, read and refused as effect does it for the schema. */
+export const read = (request: HttpServerRequest.HttpServerRequest) =>
+  Number(request.headers["content-length"] ?? Number.POSITIVE_INFINITY) <= wholeBytes
+    ? readWhole(request)
+    : readSlices(Body.of(request))
+
+const readWhole = (request: HttpServerRequest.HttpServerRequest) =>
+  Effect.flatMap(Effect.orDie(request.text), (text) =>
+    HttpApiError.HttpApiSchemaError.wrap("Payload", decode(text)).pipe(Effect.orDie)
+  )
 
 const decode = (text: string): Effect.Effect<ReadonlyArray<RequestRecord>, Schema.SchemaError> => {
   try {
@@ -29,6 +47,47 @@ const decode = (text: string): Effect.Effect<ReadonlyArray<RequestRecord>, Schem
 }
 
 const decodeAny = Schema.decodeUnknownEffect(RequestRecords, strict)
+
+/** More faults than these are not looked for. */
+const mostIssues = 100
+
+const readSlices = Effect.fnUntraced(function* <E>(
+  body: Stream.Stream<Uint8Array, E>
+): Effect.fn.Return<ReadonlyArray<RequestRecord>, InvalidRequest | BodyTooLarge | E> {
+  const records: Array<RequestRecord> = []
+  const issues: Array<Issue> = []
+  const array = JsonArray.make((bytes, index) => {
+    if (issues.length >= mostIssues || index >= mostRecords) return
+    const record = decodeOne(bytes)
+    if (Result.isSuccess(record)) records.push(record.success)
+    else issues.push(...record.failure.map(({ message, path }) => ({ path: ["payload", index, ...path], message })))
+  })
+  const check = Effect.suspend((): Effect.Effect<void, InvalidRequest | BodyTooLarge> => {
+    const misfit = array.misfit()
+    const { bytes, index } = array.unfinished()
+    if (bytes > wholeBytes) return Effect.fail(Body.tooLarge(`record ${index}`, wholeBytes))
+    if (index > mostRecords) issues.unshift({ path: ["payload"], message: `Expected at most ${mostRecords} records` })
+    if (misfit !== undefined) issues.push(JsonArray.issue(misfit))
+    const [first, ...more] = issues
+    const isOver = misfit !== undefined || index > mostRecords || issues.length >= mostIssues
+    return isOver && first !== undefined ? Effect.fail(refusal(first, ...more.slice(0, mostIssues - 1))) : Effect.void
+  })
+  yield* Body.forEachSlice(body, Number(maxBodyInMemory), array.push, check)
+  array.end()
+  yield* check
+  const [first, ...more] = issues
+  return first === undefined ? records : yield* refusal(first, ...more)
+})
+
+const decodeOne = (bytes: Uint8Array): Result.Result<RequestRecord, ReadonlyArray<Issue>> =>
+  Result.flatMap(JsonElement.parse(bytes), (json) => {
+    const [usual] = decodeUsual([json]) ?? []
+    return usual === undefined
+      ? Result.mapError(decodeRecord(json), (error) => JsonElement.issues(error))
+      : Result.succeed(usual)
+  })
+
+const decodeRecord = Schema.decodeUnknownResult(RequestRecord, strict)
 
 /**
  * Decodes records as the schema does, or gives `undefined` when one of them is not as gateways write it: whatever may be
@@ -53,11 +112,11 @@ const isUsual = (record: unknown): record is typeof RequestRecord.Encoded & { re
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null
 
-const isText = (value: unknown) => typeof value === "string"
+const isText = (value: unknown) => typeof value === "string" && value.isWellFormed()
 
 const members: Record<keyof RequestRecord, (value: unknown) => boolean> = {
   requestId: (value) => typeof value === "string" && requestIdPattern.test(value),
-  timestamp: (value) => typeof value === "string" && usualTime.test(value) && !Number.isNaN(Date.parse(value)),
+  timestamp: (value) => typeof value === "string" && usualTime.test(value) && parseTimestamp(value) !== undefined,
   method: isText,
   path: isText,
   route: isText,

@@ -1,12 +1,12 @@
 import { Columnar, type Value, type Writer } from "@opsbuddy/columnar/Columnar"
 import type { ColumnarError } from "@opsbuddy/columnar/ColumnarError"
+import { problems } from "@opsbuddy/columnar/StoreProblems"
 import type { RequestRecord } from "@opsbuddy/contract/Analytics"
 import type { RequestId } from "@opsbuddy/contract/Problems"
 import { DateTime, Effect, Layer } from "effect"
 import * as RecentRecords from "./RecentRecords.ts"
 import { RequestStore } from "./RequestStore.ts"
 import { present } from "./Row.ts"
-import { unavailable } from "./Unavailable.ts"
 
 /** `ts` is in milliseconds since 1970, as durations are in milliseconds. */
 export const migrations = {
@@ -62,7 +62,12 @@ interface Summary {
   readonly p50: number
   readonly p95: number
   readonly p99: number
+  /** How many routes there are, whatever the limit. */
+  readonly routes: bigint
 }
+
+/** Records that are taken in one go; in between, other work gets its turn. */
+const recordsAtOnce = 2048
 
 /** Keeps request records in the columnar store, whose migrations must have this module's. */
 export const layer: Layer.Layer<RequestStore, ColumnarError, Columnar> = Layer.effect(
@@ -75,36 +80,50 @@ export const layer: Layer.Layer<RequestStore, ColumnarError, Columnar> = Layer.e
 
     const commit = yield* columnar.grouped(
       Effect.fnUntraced(function* (batches: ReadonlyArray<ReadonlyArray<RequestRecord>>, writer: Writer) {
-        const { fresh, unknown } = recent.sort(batches.flat())
-        const records = unknown.length === 0 ? fresh : [...fresh, ...(yield* notStored(unknown, writer))]
-        if (records.length === 0) return
-        yield* writer.append("requests", records.map(toRow))
-        writer.afterCommit(() => recent.add(records))
+        const here = new Map<string, number>()
+        for (const batch of batches) {
+          for (let start = 0; start < batch.length; start += recordsAtOnce) {
+            const { fresh, unknown } = recent.sort(batch.slice(start, start + recordsAtOnce), here)
+            const records = unknown.length === 0 ? fresh : [...fresh, ...(yield* notStored(unknown, writer))]
+            if (records.length === 0) continue
+            yield* writer.append("requests", records.map(toRow))
+            writer.afterCommit(() => recent.add(records))
+            if (start + recordsAtOnce < batch.length) yield* Effect.yieldNow
+          }
+        }
       })
     )
 
     return RequestStore.of({
       append: Effect.fn("RequestStoreDuckDB.append")((records) =>
-        records.length === 0 ? Effect.void : unavailable(commit(records))
+        records.length === 0 ? Effect.void : problems(commit(records))
       ),
       newest: Effect.fn("RequestStoreDuckDB.newest")(function* (id) {
         const sql = `SELECT ${columns} FROM requests WHERE request_id = $1 ORDER BY requests.ts DESC LIMIT 1`
-        const [row] = yield* unavailable(columnar.query<Row>(sql, [id]))
+        const [row] = yield* problems(columnar.query<Row>(sql, [id]))
         return row === undefined ? undefined : toRecord(row)
       }),
-      metrics: Effect.fn("RequestStoreDuckDB.metrics")(function* (range, service) {
+      metrics: Effect.fn("RequestStoreDuckDB.metrics")(function* (range, limit, service) {
         const sql = `
-          SELECT service, route, requests, errors, p[1] AS p50, p[2] AS p95, p[3] AS p99 FROM (
-            SELECT service, route, count(*) AS requests, count(*) FILTER (status >= 500) AS errors,
+          SELECT service, route, requests, errors, p[1] AS p50, p[2] AS p95, p[3] AS p99, routes FROM (
+            SELECT service, route, count(*) AS requests, count(*) FILTER (status >= 500) AS errors, count(*) OVER () AS routes,
               quantile_cont(duration, [0.5, 0.95, 0.99]) AS p
             FROM requests
             WHERE ts >= $1 AND ts < $2 ${service === undefined ? "" : "AND service = $3"}
             GROUP BY service, route
+            ORDER BY requests DESC, service, route LIMIT ${limit}
           ) ORDER BY service, route`
         const bounds = [range.from.epochMilliseconds, range.to.epochMilliseconds]
         const parameters = service === undefined ? bounds : [...bounds, service]
-        const rows = yield* unavailable(columnar.query<Summary>(sql, parameters))
-        return rows.map((row) => ({ ...row, requests: Number(row.requests), errors: Number(row.errors) }))
+        const rows = yield* problems(columnar.query<Summary>(sql, parameters))
+        return {
+          items: rows.map(({ routes: _, ...row }) => ({
+            ...row,
+            requests: Number(row.requests),
+            errors: Number(row.errors)
+          })),
+          more: Number(rows[0]?.routes ?? 0) > rows.length
+        }
       })
     })
   })

@@ -76,8 +76,11 @@ layer(Address.layer, { excludeTestServices: true })("The analytics app", (it) =>
         assert.strictEqual(answer.status, 400)
         assert.deepStrictEqual(answer.body.errors?.[0]?.path, ["payload"])
       }
-      const nested = yield* send("/api/analytics/requests", "application/json", "[".repeat(1_000_000))
+      const nested = yield* send("/api/analytics/requests", "application/json", "[".repeat(300_000))
       assert.strictEqual(nested.status, 400)
+      const deeper = yield* send("/api/analytics/requests", "application/json", "[".repeat(1_000_000))
+      assert.strictEqual(deeper.status, 413)
+      assert.include(deeper.body.detail, "record 0 has more than")
       assert.strictEqual((yield* send("/api/analytics/requests", "text/plain", "[]")).status, 415)
       assert.strictEqual((yield* get("/api/analytics/requests/refused")).status, 404)
     })

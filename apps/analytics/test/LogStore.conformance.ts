@@ -50,20 +50,19 @@ export const conformance = <E>(name: string, store: Layer.Layer<LogStore, E>) =>
           requestId: RequestId.make("r/1"),
           traceId: "t".repeat(32),
           spanId: "s".repeat(16),
-          data: JSON.parse(data)
+          data
         })
         const bare = entry({ service, message: "", timestamp: time(0) })
         yield* append(bare, full)
         const { items } = yield* (yield* LogStore).list({ service, limit: 10 })
         assert.deepStrictEqual(items, [full, bare])
-        assert.strictEqual(JSON.stringify(items[0]?.data), JSON.stringify(full.data))
       })
     )
 
     it.effect("keeps any JSON as data, null among it", () =>
       Effect.gen(function* () {
         const service = `service ${run++}`
-        const all = [null, false, 0, "", [], {}, [[]]]
+        const all = ["null", "false", "0", '""', "[]", "{ }", "[[]]"]
         yield* append(...all.map((data) => entry({ service, data })))
         const { items } = yield* (yield* LogStore).list({ service, limit: 10 })
         assert.deepStrictEqual(items.map((item) => item.data).toReversed(), all)
@@ -167,12 +166,14 @@ export const conformance = <E>(name: string, store: Layer.Layer<LogStore, E>) =>
           entry({ requestId, timestamp: time(1), message: "b" })
         )
         const found = yield* store.ofRequest(requestId, 10)
+        assert.isFalse(found.more)
+        assert.isTrue((yield* store.ofRequest(requestId, 2)).more)
         assert.deepStrictEqual(
-          found.map((item) => item.message),
+          found.items.map((item) => item.message),
           ["a", "b", "c"]
         )
         assert.deepStrictEqual(
-          (yield* store.ofRequest(requestId, 2)).map((item) => item.message),
+          (yield* store.ofRequest(requestId, 2)).items.map((item) => item.message),
           ["a", "b"]
         )
       })

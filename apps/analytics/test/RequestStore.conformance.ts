@@ -77,15 +77,39 @@ export const conformance = <E>(name: string, store: Layer.Layer<RequestStore, E>
         })
         const other = record({ id: "r0", timestamp: time(day + 1) })
         yield* requests.append([...batch.slice(0, 10), other])
-        const [metrics] = yield* requests.metrics({ from: time(day), to: time(day + 1000) })
-        assert.strictEqual(metrics?.requests, 51)
+        const { items } = yield* requests.metrics({ from: time(day), to: time(day + 1000) }, 10)
+        assert.strictEqual(items[0]?.requests, 51)
+      })
+    )
+
+    it.effect("gives the routes with the most requests where there are more than asked for", () =>
+      Effect.gen(function* () {
+        const requests = yield* RequestStore
+        const day = nextDay()
+        const routes = ["a", "b", "b", "c", "d", "d", "d"]
+        yield* requests.append(
+          routes.map((route, index) => record({ id: `most-${day}-${index}`, route, timestamp: time(day) }))
+        )
+        const range = { from: time(day), to: time(day + 1) }
+        const { items, more } = yield* requests.metrics(range, 3)
+        assert.deepStrictEqual(
+          items.map(({ requests, route }) => [route, requests]),
+          [
+            ["a", 1],
+            ["b", 2],
+            ["d", 3]
+          ]
+        )
+        assert.isTrue(more)
+        assert.isFalse((yield* requests.metrics(range, 4)).more)
       })
     )
 
     it.effect("has no metrics where there are no records", () =>
       Effect.gen(function* () {
         const requests = yield* RequestStore
-        assert.deepStrictEqual(yield* requests.metrics({ from: time(-2000), to: time(-1000) }), [])
+        const none = yield* requests.metrics({ from: time(-2000), to: time(-1000) }, 10)
+        assert.deepStrictEqual(none, { items: [], more: false })
       })
     )
 
@@ -114,7 +138,7 @@ export const conformance = <E>(name: string, store: Layer.Layer<RequestStore, E>
           })
         )
         for (const service of [undefined, "shop"]) {
-          const actual = yield* requests.metrics({ from: time(day), to: time(day + 10) }, service)
+          const { items: actual } = yield* requests.metrics({ from: time(day), to: time(day + 10) }, 10, service)
           const wanted = expected.filter((item) => service === undefined || item.service === service)
           assert.deepStrictEqual(
             actual.map(({ p50: _, p95: __, p99: ___, ...others }) => others),

@@ -14,10 +14,10 @@ describe("RequestStore over DuckDB", () => {
       const batch = Array.from({ length: 20 }, (_, index) => record({ id: `r${index}`, timestamp: time(index) }))
       const append = (count: number) =>
         Effect.flatMap(RequestStore, (store) =>
-          Effect.andThen(store.append(batch.slice(0, count)), store.metrics({ from: time(0), to: time(100) }))
+          Effect.andThen(store.append(batch.slice(0, count)), store.metrics({ from: time(0), to: time(100) }, 10))
         ).pipe(Effect.provide(duckDB(filename)), Effect.scoped)
-      assert.strictEqual((yield* append(15))[0]?.requests, 15)
-      assert.strictEqual((yield* append(20))[0]?.requests, 20)
+      assert.strictEqual((yield* append(15)).items[0]?.requests, 15)
+      assert.strictEqual((yield* append(20)).items[0]?.requests, 20)
     })
   )
 })

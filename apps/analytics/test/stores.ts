@@ -2,10 +2,11 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Columnar } from "@opsbuddy/columnar/Columnar"
-import { LogEntry, RequestRecord } from "@opsbuddy/contract/Analytics"
+import { RequestRecord } from "@opsbuddy/contract/Analytics"
 import { StoreHealth } from "@opsbuddy/runtime/StoreHealth"
 import { DateTime, Effect, Layer } from "effect"
 import * as LogStoreDuckDB from "../src/LogStoreDuckDB.ts"
+import type { StoredLog } from "../src/LogText.ts"
 import * as RequestStoreDuckDB from "../src/RequestStoreDuckDB.ts"
 
 /** Both stores over one database, as the app has them. */
@@ -26,8 +27,13 @@ export const temporaryFolder = Effect.acquireRelease(
 
 export const time = (millis: number) => DateTime.makeUnsafe(millis)
 
-export const entry = (members: Partial<LogEntry> = {}) =>
-  LogEntry.make({ timestamp: time(0), level: "info", service: "shop", message: "hello", ...members })
+export const entry = (members: Partial<StoredLog> = {}): StoredLog => ({
+  timestamp: time(0),
+  level: "info",
+  service: "shop",
+  message: "hello",
+  ...members
+})
 
 export const record = (members: Partial<Omit<RequestRecord, "requestId">> & { readonly id: string }) => {
   const { id, ...others } = members

@@ -9,7 +9,12 @@ import { page, paging, strictRequests, Timestamp } from "./Wire.ts"
 export const LogLevel = Schema.Literals(["trace", "debug", "info", "warn", "error", "fatal"])
 export type LogLevel = typeof LogLevel.Type
 
-const text = (maximum: number) => Schema.String.check(Schema.isMaxLength(maximum))
+/** Half of a surrogate pair, which JSON can write as an escape, is no character: UTF-8 cannot hold it. */
+const Text = Schema.String.check(
+  Schema.makeFilter((value) => value.isWellFormed(), { expected: "text without half of a surrogate pair" })
+)
+
+const text = (maximum: number) => Text.check(Schema.isMaxLength(maximum))
 
 const logFields = {
   level: LogLevel,
@@ -20,15 +25,18 @@ const logFields = {
   requestId: Schema.optionalKey(RequestId),
   traceId: Schema.optionalKey(text(64)),
   spanId: Schema.optionalKey(text(64)),
-  /** Any JSON beside the message, bounded as a configuration is. */
+  /** Any JSON beside the message, bounded as a configuration is. Comes back character by character as it was sent. */
   data: Schema.optionalKey(ConfigValue)
 }
 
-/** A line of a log as it is sent; without `timestamp` the time of arrival is taken. */
+/**
+ * A line of a log as it is sent; without `timestamp` the time of arrival is taken. A time is RFC 3339 and kept to the millisecond:
+ * digits beyond it are cut.
+ */
 export const LogInput = Schema.Struct({ timestamp: Schema.optionalKey(Timestamp), ...logFields })
 export type LogInput = typeof LogInput.Type
 
-/** What one request to `writeLogs` may bring. A line of NDJSON has at most as many bytes as `lineBytes`. */
+/** What one request to `writeLogs` may bring. An entry, or line of NDJSON, has at most as many bytes as `lineBytes`. */
 export const logLimits = { entries: 50_000, bytes: 64 * 1024 * 1024, lineBytes: 1024 * 1024 } as const
 
 /** A line of a log as it is kept. */
@@ -42,32 +50,42 @@ export type LogEntry = typeof LogEntry.Type
 export const RequestRecord = Schema.Struct({
   requestId: RequestId,
   timestamp: Timestamp,
-  method: Schema.String,
-  path: Schema.String,
+  method: Text,
+  path: Text,
   /** The name of the gateway's route, or `none`. */
-  route: Schema.String,
+  route: Text,
   /** The upstream that the route leads to; the gateway itself where it leads to none. */
-  service: Schema.String,
-  target: Schema.optionalKey(Schema.String),
+  service: Text,
+  target: Schema.optionalKey(Text),
   status: Schema.Int,
-  cause: Schema.optionalKey(Schema.String),
+  cause: Schema.optionalKey(Text),
   requestBytes: Schema.optionalKey(Schema.Int),
   responseBytes: Schema.optionalKey(Schema.Int),
   durationMillis: Schema.Finite,
   upstreamMillis: Schema.optionalKey(Schema.Finite),
-  client: Schema.optionalKey(Schema.String),
-  traceId: Schema.optionalKey(Schema.String)
+  client: Schema.optionalKey(Text),
+  traceId: Schema.optionalKey(Text)
 })
 export type RequestRecord = typeof RequestRecord.Type
 
 /** As many records as one request to `writeRequests` may bring. */
 export const mostRecords = 50_000
 
+/** As many routes as `metrics` tells of. */
+export const mostRoutes = 5000
+
 /** What a request to `writeRequests` brings. */
 export const RequestRecords = Schema.Array(RequestRecord).check(Schema.isMaxLength(mostRecords))
 
-/** Everything known about one request; logs are oldest first, at most 1000. */
-export const RequestStory = Schema.Struct({ request: RequestRecord, logs: Schema.Array(LogEntry) })
+/**
+ * Everything known about one request. Logs are oldest first, at most 1000 and at most some 4 MiB of text; where the request has more
+ * of them, `truncated` is true, and `GET /logs` with `requestId` lists all.
+ */
+export const RequestStory = Schema.Struct({
+  request: RequestRecord,
+  logs: Schema.Array(LogEntry),
+  truncated: Schema.optionalKey(Schema.Boolean)
+})
 export type RequestStory = typeof RequestStory.Type
 
 /** Figures of one route of one service. Percentiles are of the duration, in milliseconds; errors are answers of 500 and above. */
@@ -112,6 +130,7 @@ export class AnalyticsApi extends HttpApiGroup.make("analytics")
       success: Accepted,
       error: [...bodyProblems, ...storeProblems]
     }),
+    /** Newest first. A page has `limit` entries, or fewer where they are large: some 4 MiB of text, and at least one entry. */
     HttpApiEndpoint.get("listLogs", "/logs", {
       query: {
         ...paging,
@@ -137,10 +156,18 @@ export class AnalyticsApi extends HttpApiGroup.make("analytics")
       success: RequestStory,
       error: [RequestNotFound, ...storeProblems]
     }),
-    /** Without `from` the last hour up to `to`; without `to` up to now. */
+    /**
+     * Without `from` the last hour up to `to`; without `to` up to now. Sorted by service and route. Where there are more than 5000
+     * of them, these are the ones with the most requests, and `truncated` is true.
+     */
     HttpApiEndpoint.get("metrics", "/metrics", {
       query: { ...range, service: Schema.optionalKey(Schema.String) },
-      success: Schema.Struct({ from: Timestamp, to: Timestamp, items: Schema.Array(RouteMetrics) }),
+      success: Schema.Struct({
+        from: Timestamp,
+        to: Timestamp,
+        items: Schema.Array(RouteMetrics),
+        truncated: Schema.optionalKey(Schema.Boolean)
+      }),
       error: storeProblems
     })
   )
