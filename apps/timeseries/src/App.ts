@@ -9,6 +9,7 @@ import { influxdb, warnOfInfluxdb } from "@opsbuddy/runtime/Settings"
 import { ByteSize, Layer } from "effect"
 import { HttpIncomingMessage } from "effect/http"
 import * as SeriesStoreDuckDB from "./SeriesStoreDuckDB.ts"
+import { limits, variables } from "./Settings.ts"
 import { Timeseries } from "./Timeseries.ts"
 import { TimeseriesHandlers } from "./TimeseriesHandlers.ts"
 
@@ -19,15 +20,17 @@ export const app = App.make({
   name: "timeseries",
   api: TimeseriesServiceApi,
   docs: Docs.layer(TimeseriesServiceApi),
-  variables: influxdb,
+  variables: { ...influxdb, ...variables },
   layer: (settings) => {
     const filename = join(settings.dataDirectory, "timeseries", "timeseries.duckdb")
     const parts = [TimeseriesHandlers, Layer.effect(HealthProbe, Probe.make(filename))] as const
     return Layer.mergeAll(...parts, Layer.effectDiscard(warnOfInfluxdb(settings))).pipe(
       Layer.provide(layerMaxBody),
       Layer.provide(Timeseries.layer),
-      Layer.provide(SeriesStoreDuckDB.layer),
-      Layer.provide(Columnar.layer({ filename, migrations: SeriesStoreDuckDB.migrations }))
+      Layer.provide(SeriesStoreDuckDB.layer(limits(settings))),
+      Layer.provide(
+        Columnar.layer({ filename, migrations: SeriesStoreDuckDB.migrations, memoryLimit: settings.memory })
+      )
     )
   }
 })

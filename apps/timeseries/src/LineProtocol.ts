@@ -1,5 +1,6 @@
+import { Effect } from "effect"
 import { earliest, latest } from "./Moment.ts"
-import { type Field, type InvalidLine, invalidLinesTold, makeTags, type Point, type Tags } from "./Point.ts"
+import { type Field, type InvalidLine, makeTags, maxInvalidLines, type Point, type Tags } from "./Point.ts"
 
 export type Precision = "ns" | "us" | "ms" | "s"
 
@@ -13,6 +14,11 @@ const int64 = 2n ** 63n
 const uint64 = 2n ** 64n
 const longestName = 256
 
+/** InfluxDB's limits: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/ and its longest series key. */
+const maxStringLength = 65_536
+const maxHeadLength = 65_535
+
+const tab = 9
 const newline = 10
 const carriageReturn = 13
 const space = 32
@@ -22,20 +28,24 @@ const comma = 44
 const equals = 61
 const backslash = 92
 
+/** So many lines are read between two turns of the event loop: some milliseconds. */
+const slice = 2000
+
 /**
- * Reads InfluxDB line protocol. Empty lines and those that start with `#` are skipped; a quoted value may contain line ends. A
- * point without a time is at `now`. All invalid lines are found, at most the first 100 of them told.
+ * Reads InfluxDB line protocol, and lets other work run in between. Empty lines and those that start with `#` are skipped; a quoted
+ * value may contain line ends. A point without a time is at `now`. Stops after the first 100 invalid lines.
  * https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
  */
-export const parse = (text: string, precision: Precision, now: bigint): Parsed => {
+export const parse = Effect.fnUntraced(function* (text: string, precision: Precision, now: bigint) {
   const points: Array<Point> = []
   const invalid: Array<InvalidLine> = []
   const heads = new Map<string, Head | string>()
   const unit = nanosecondsOf[precision]
   let line = 1
   let start = 0
-  while (start < text.length && invalid.length < invalidLinesTold) {
-    const begin = skipSpaces(text, start)
+  for (let count = 1; start < text.length && invalid.length < maxInvalidLines; count++) {
+    if (count % slice === 0) yield* Effect.yieldNow
+    const begin = skipBlanks(text, start)
     const result = isBlank(text, begin) ? lineEnd(text, begin) : parseLine(text, begin, line, heads, unit, now)
     let end: number
     if (typeof result === "string") {
@@ -51,8 +61,8 @@ export const parse = (text: string, precision: Precision, now: bigint): Parsed =
     line++
     start = end + 1
   }
-  return { points, invalid }
-}
+  return { points, invalid } satisfies Parsed
+})
 
 /** The measurement and tags that a line begins with, which many lines share. */
 interface Head {
@@ -69,6 +79,7 @@ const parseLine = (
   now: bigint
 ): { readonly point: Point; readonly end: number } | string => {
   const headEnd = find(text, begin, space, newline)
+  if (headEnd - begin > maxHeadLength) return `the measurement and its tags have more than ${maxHeadLength} characters`
   const raw = text.slice(begin, headEnd)
   let head = heads.get(raw)
   if (head === undefined) {
@@ -77,7 +88,7 @@ const parseLine = (
   }
   if (typeof head === "string") return head
   const fields: Array<Field> = []
-  const fieldsEnd = parseFields(text, skipSpaces(text, headEnd), fields)
+  const fieldsEnd = parseFields(text, skipBlanks(text, headEnd), fields)
   if (typeof fieldsEnd === "string") return fieldsEnd
   const end = lineEnd(text, fieldsEnd)
   const timestamp = text.slice(fieldsEnd, end).trim()
@@ -129,6 +140,8 @@ const parseFields = (text: string, start: number, fields: Array<Field>): number 
     if (text.charCodeAt(separator + 1) === quote) {
       end = quoteEnd(text, separator + 2)
       if (end === -1) return `field "${name}" has a string without a closing quote`
+      if (end - separator > maxStringLength)
+        return `field "${name}" has a string of more than ${maxStringLength} characters`
       fields.push({ name, type: "string", value: unquote(text.slice(separator + 2, end)) })
       end++
     } else {
@@ -186,9 +199,10 @@ const checkName = (what: string, name: string) => {
   return name.length > longestName ? `the ${what} name is longer than ${longestName} characters` : undefined
 }
 
-const skipSpaces = (text: string, start: number) => {
+/** As InfluxDB does before a line; between its parts a tab is no separator, but may follow the space. */
+const skipBlanks = (text: string, start: number) => {
   let at = start
-  while (text.charCodeAt(at) === space) at++
+  while (text.charCodeAt(at) === space || text.charCodeAt(at) === tab) at++
   return at
 }
 

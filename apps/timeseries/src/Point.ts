@@ -30,8 +30,8 @@ export interface InvalidLine {
   readonly message: string
 }
 
-/** At most this many invalid lines are told. */
-export const invalidLinesTold = 100
+/** The most invalid lines that a response names. */
+export const maxInvalidLines = 100
 
 export const makeTags = (entries: ReadonlyArray<readonly [string, string]>): Tags => {
   const sorted = [...entries].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))

@@ -1,183 +1,107 @@
-import { Columnar, type Value, type Writer } from "@opsbuddy/columnar/Columnar"
+import { Columnar, type Writer } from "@opsbuddy/columnar/Columnar"
 import type { ColumnarError } from "@opsbuddy/columnar/ColumnarError"
-import { StoreUnavailable } from "@opsbuddy/contract/Problems"
-import { type FieldType, InvalidLines, InvalidQuery } from "@opsbuddy/contract/Timeseries"
-import { Effect, Layer, Stream } from "effect"
-import { type Catalog, columnOf, describe, type FieldColumn, type MeasurementEntry, table } from "./Catalog.ts"
-import { Draft, type MeasurementDraft, type Row } from "./Draft.ts"
-import * as Moment from "./Moment.ts"
-import type { InvalidLine, Point, Tags } from "./Point.ts"
+import { problems, streamProblems } from "@opsbuddy/columnar/StoreProblems"
+import { InvalidLines, LimitReached, MeasurementNotFound } from "@opsbuddy/contract/Timeseries"
+import type { StoreHealth } from "@opsbuddy/runtime/StoreHealth"
+import { Clock, Effect, Layer, Stream } from "effect"
+import { describe } from "./Catalog.ts"
+import * as CatalogStore from "./CatalogStore.ts"
+import * as FirstRelease from "./FirstRelease.ts"
+import type { Point } from "./Point.ts"
+import * as QueryRows from "./QueryRows.ts"
 import * as QuerySql from "./QuerySql.ts"
+import * as SeriesGroups from "./SeriesGroups.ts"
 import { SeriesStore } from "./SeriesStore.ts"
+import * as ValueStore from "./ValueStore.ts"
+import { type Limits, type Rejection, WriteBatch } from "./WriteBatch.ts"
 
-/** `tags` is a JSON array of pairs. A measurement's values are in the table `m<id>`, a field's in its column `f<position>`. */
-export const migrations = {
-  "0001 catalog": `
-    CREATE TABLE measurements (id INTEGER NOT NULL, name VARCHAR NOT NULL);
-    CREATE TABLE fields (measurement INTEGER NOT NULL, position INTEGER NOT NULL, name VARCHAR NOT NULL, type VARCHAR NOT NULL);
-    CREATE TABLE series (sid INTEGER NOT NULL, measurement INTEGER NOT NULL, tags VARCHAR NOT NULL);
-  `
-}
+export const migrations = CatalogStore.migrations
 
-const columnTypes: Record<FieldType, string> = {
-  float: "DOUBLE",
-  integer: "BIGINT",
-  unsigned: "UBIGINT",
-  string: "VARCHAR",
-  boolean: "BOOLEAN"
-}
-
-/** An answer has at most this many rows, over all of its series. */
-const mostRows = 1_000_000
-
-/** A batch that waits to be written, and, after that, what was wrong with it. */
-interface Batch {
+/** A write request that waits, and, after its commit, why it was not taken. */
+interface Request {
   readonly points: ReadonlyArray<Point>
-  invalid: ReadonlyArray<InvalidLine>
+  rejection: Rejection | undefined
 }
 
 /** Keeps points in the columnar store, whose migrations must be this module's. */
-export const layer: Layer.Layer<SeriesStore, ColumnarError, Columnar> = Layer.effect(
-  SeriesStore,
-  Effect.gen(function* () {
-    const columnar = yield* Columnar
-    const catalog = yield* loadCatalog(columnar)
+export const layer = (limits: Limits): Layer.Layer<SeriesStore, ColumnarError, Columnar | StoreHealth> =>
+  Layer.effect(
+    SeriesStore,
+    Effect.gen(function* () {
+      const columnar = yield* Columnar
+      yield* FirstRelease.upgrade(columnar, limits.worth.values)
+      const catalog = yield* CatalogStore.load(columnar)
+      let previous: WriteBatch | undefined
 
-    const commit = yield* columnar.grouped(
-      Effect.fnUntraced(function* (batches: ReadonlyArray<Batch>, writer: Writer) {
-        const draft = new Draft(catalog)
-        for (const batch of batches) batch.invalid = draft.add(batch.points)
-        for (const measurement of draft.measurements.values()) yield* writeMeasurement(writer, measurement)
-        writer.afterCommit(() => draft.apply())
+      const commit = yield* columnar.grouped(
+        Effect.fnUntraced(function* (requests: ReadonlyArray<Request>, writer: Writer) {
+          // One transaction at a time: what was not committed by now never will be.
+          previous?.discard()
+          const batch = new WriteBatch(catalog, limits, yield* Clock.currentTimeNanos)
+          previous = batch
+          for (const request of requests) request.rejection = yield* batch.add(request.points)
+          yield* CatalogStore.save(writer, batch)
+          yield* ValueStore.save(writer, batch)
+          writer.afterCommit(() => batch.apply())
+        })
+      )
+
+      return SeriesStore.of({
+        write: Effect.fn("SeriesStoreDuckDB.write")(function* (points) {
+          const request: Request = { points, rejection: undefined }
+          yield* problems(commit(request))
+          if (request.rejection !== undefined) return yield* refuse(request.rejection, limits)
+        }),
+        query: Effect.fn("SeriesStoreDuckDB.query")(function* (question) {
+          const measurement = catalog.measurements.get(question.measurement)
+          if (measurement === undefined) {
+            const detail = `no measurement is named "${question.measurement}"`
+            return yield* new MeasurementNotFound({ measurement: question.measurement, detail })
+          }
+          const groups = yield* SeriesGroups.find(measurement, question)
+          const statement = yield* QuerySql.compile(question, measurement, groups)
+          if (groups.size === 0) return Stream.empty
+          const { members } = groups
+          const tables =
+            statement.readsMembers && members !== undefined ? { [QuerySql.membersTable]: table(members) } : {}
+          return columnar
+            .streamChunks(statement.sql, statement.parameters, { tables })
+            .pipe(
+              streamProblems,
+              Stream.map(QueryRows.make(question, groups, statement.origin)),
+              Stream.flattenIterable
+            )
+        }),
+        measurements: Effect.sync(() => describe(catalog))
       })
-    )
-
-    return SeriesStore.of({
-      write: Effect.fn("SeriesStoreDuckDB.write")(function* (points) {
-        const batch: Batch = { points, invalid: [] }
-        yield* unavailable(commit(batch))
-        const [first] = batch.invalid
-        if (first === undefined) return
-        return yield* new InvalidLines({ lines: batch.invalid, detail: `line ${first.line}: ${first.message}` })
-      }),
-      query: Effect.fn("SeriesStoreDuckDB.query")(function* (question) {
-        const statement = yield* QuerySql.compile(question, catalog)
-        if (statement === undefined) return []
-        const rows = columnar.stream<QuerySql.Answer>(statement.sql, statement.parameters)
-        const answer = yield* unavailable(Stream.runCollect(Stream.take(rows, mostRows + 1)))
-        if (answer.length > mostRows) {
-          const detail = `limit: the answer has more than ${mostRows} rows; set a limit, a shorter range or longer windows`
-          return yield* new InvalidQuery({ field: "limit", detail })
-        }
-        return QuerySql.read(question, statement, answer)
-      }),
-      measurements: Effect.sync(() => describe(catalog))
-    })
-  })
-)
-
-/** What went wrong is for the log; the caller learns that the store did not do it. */
-const unavailable = <A>(effect: Effect.Effect<A, ColumnarError>) =>
-  Effect.catch(effect, (error) =>
-    Effect.andThen(
-      Effect.logError("series store failed", { reason: error.reason, error: error.message }),
-      Effect.fail(new StoreUnavailable({ applied: "no" }))
-    )
-  )
-
-const loadCatalog = Effect.fnUntraced(function* (columnar: Columnar["Service"]) {
-  const catalog: Catalog = { measurements: new Map(), nextMeasurement: 1, nextSid: 1 }
-  const byId = new Map<number, MeasurementEntry>()
-  const rows = yield* columnar.query<{ readonly id: number; readonly name: string }>(
-    "SELECT id, name FROM measurements"
-  )
-  for (const { id, name } of rows) {
-    const entry: MeasurementEntry = { id, name, fields: new Map(), series: new Map() }
-    byId.set(id, entry)
-    catalog.measurements.set(name, entry)
-    catalog.nextMeasurement = Math.max(catalog.nextMeasurement, id + 1)
-  }
-  const fields = yield* columnar.query<FieldColumn & { readonly measurement: number }>(
-    "SELECT measurement, position, name, type FROM fields ORDER BY position"
-  )
-  for (const { measurement, ...field } of fields) byId.get(measurement)?.fields.set(field.name, field)
-  for (const entry of byId.values()) yield* loadSeries(columnar, catalog, entry)
-  return catalog
-})
-
-const loadSeries = Effect.fnUntraced(function* (
-  columnar: Columnar["Service"],
-  catalog: Catalog,
-  entry: MeasurementEntry
-) {
-  const rows = columnar.stream<{ readonly sid: number; readonly tags: string; readonly newest: bigint }>(
-    `SELECT sid, tags, newest FROM series JOIN (SELECT sid, max(ts) AS newest FROM ${table(entry)} GROUP BY sid) USING (sid) ORDER BY sid`
-  )
-  yield* Stream.runForEach(rows, ({ newest, sid, tags: key }) =>
-    Effect.sync(() => {
-      // This module has written the key, as the JSON of pairs.
-      const entries = JSON.parse(key) as Tags["entries"]
-      entry.series.set(key, { sid, tags: { key, entries }, newest })
-      catalog.nextSid = Math.max(catalog.nextSid, sid + 1)
     })
   )
-})
 
-const writeMeasurement = Effect.fnUntraced(function* (writer: Writer, draft: MeasurementDraft) {
-  const { entry, newFields } = draft
-  const name = table(entry)
-  const definitions = newFields.map((field) => `${columnOf(field)} ${columnTypes[field.type]}`)
-  if (draft.fresh) {
-    yield* writer.append("measurements", [[entry.id, entry.name]])
-    yield* writer.run(`CREATE TABLE ${name} (ts BIGINT, sid INTEGER, ${definitions.join(", ")})`)
-  } else {
-    for (const definition of definitions) yield* writer.run(`ALTER TABLE ${name} ADD COLUMN ${definition}`)
-  }
-  if (newFields.length > 0) {
-    yield* writer.append(
-      "fields",
-      newFields.map((field) => [entry.id, field.position, field.name, field.type])
-    )
-  }
-  if (draft.newSeries.size > 0) {
-    yield* writer.append(
-      "series",
-      Array.from(draft.newSeries.values(), (series) => [series.sid, entry.id, series.tags.key])
-    )
-  }
-  const width = draft.fields.size + 2
-  if (draft.rows.length > 0) yield* writer.append(name, padded(draft.rows, width))
-  if (draft.late.size > 0) yield* merge(writer, draft, padded([...draft.late.values()], width))
-})
+const table = ({ groups, sids }: NonNullable<SeriesGroups.SeriesGroups["members"]>) =>
+  ({
+    types: { sid: "INTEGER", g: "INTEGER" },
+    columns: [sids, groups],
+    rowCount: sids.length
+  }) as const
 
-const padded = (rows: ReadonlyArray<Row>, width: number): ReadonlyArray<ReadonlyArray<Value>> => {
-  for (const row of rows) while (row.length < width) row.push(null)
-  return rows
+const refuse = (rejection: Rejection, limits: Limits) => {
+  if ("invalid" in rejection) {
+    const [first] = rejection.invalid
+    return new InvalidLines({
+      lines: rejection.invalid,
+      detail: first === undefined ? "a line conflicts with another" : `line ${first.line}: ${first.message}`
+    })
+  }
+  const { limit, measurement } = rejection.passed
+  return limit === "series"
+    ? new LimitReached({
+        limit,
+        maximum: limits.maxSeries,
+        detail: `"${measurement}" would get a new series, and there are ${limits.maxSeries} already; raise OPSBUDDY_TIMESERIES_MAX_SERIES or use fewer tag values`
+      })
+    : new LimitReached({
+        limit,
+        maximum: limits.maxFields,
+        detail: `"${measurement}" would have more than ${limits.maxFields} fields`
+      })
 }
-
-/** Unites rows with those of the same series and time; the bounds on time keep the engine from reading the whole table. */
-const merge = Effect.fnUntraced(function* (
-  writer: Writer,
-  draft: MeasurementDraft,
-  rows: ReadonlyArray<ReadonlyArray<Value>>
-) {
-  const name = table(draft.entry)
-  let [first, last] = [Moment.latest, Moment.earliest]
-  for (const point of rows) {
-    const time = BigInt(point[0] ?? 0)
-    if (time < first) first = time
-    if (time > last) last = time
-  }
-  const set = [...draft.fields.values()]
-    .filter((field) => rows.some((row) => row[field.position + 2] !== null))
-    .map(columnOf)
-    .map((column) => `${column} = coalesce(late.${column}, ${name}.${column})`)
-  yield* writer.run(`CREATE TEMP TABLE late AS FROM ${name} LIMIT 0`)
-  yield* writer.append("late", rows)
-  yield* writer.run(`
-    MERGE INTO ${name} USING late
-    ON ${name}.sid = late.sid AND ${name}.ts = late.ts AND ${name}.ts BETWEEN ${first} AND ${last}
-    WHEN MATCHED THEN UPDATE SET ${set.join(", ")}
-    WHEN NOT MATCHED THEN INSERT BY NAME`)
-  yield* writer.run("DROP TABLE late")
-})

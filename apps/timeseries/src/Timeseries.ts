@@ -1,22 +1,23 @@
-import type { StoreUnavailable } from "@opsbuddy/contract/Problems"
+import type { StoreProblem } from "@opsbuddy/contract/Problems"
 import {
   InvalidLines,
   type InvalidQuery,
+  type LimitReached,
   type MeasurementNotFound,
   type Measurements,
-  type Query,
-  type QueryResult
+  type Query
 } from "@opsbuddy/contract/Timeseries"
 import { Clock, Context, Effect, Layer, Semaphore } from "effect"
 import * as Explore from "./Explore.ts"
 import * as LineProtocol from "./LineProtocol.ts"
+import type { Result } from "./QueryResponse.ts"
 import * as Question from "./Question.ts"
 import { SeriesStore } from "./SeriesStore.ts"
 
 /** Characters of line protocol that are read and written at the same time; what is more waits, so that memory stays bounded. */
 const charactersAtOnce = 16 * 1024 * 1024
 
-type QueryFailure = InvalidQuery | MeasurementNotFound | StoreUnavailable
+type QueryFailure = InvalidQuery | MeasurementNotFound
 
 /** Time series as the contract has them, over a `SeriesStore`. */
 export class Timeseries extends Context.Service<
@@ -26,10 +27,10 @@ export class Timeseries extends Context.Service<
     write(
       text: string,
       precision: LineProtocol.Precision | undefined
-    ): Effect.Effect<{ readonly points: number }, InvalidLines | StoreUnavailable>
-    query(query: Query): Effect.Effect<QueryResult, QueryFailure>
-    /** Answers the query that the parameters say, or, without any, what there is to ask for. */
-    explore(parameters: Explore.Parameters): Effect.Effect<QueryResult | typeof Measurements.Type, QueryFailure>
+    ): Effect.Effect<{ readonly points: number }, InvalidLines | LimitReached | StoreProblem>
+    query(query: Query): Effect.Effect<Result, QueryFailure>
+    /** The query that the parameters describe, or, without any, what there is to query. */
+    explore(parameters: Explore.Parameters): Effect.Effect<Result | typeof Measurements.Type, QueryFailure>
   }
 >()("@opsbuddy/timeseries/Timeseries") {
   static readonly layer = Layer.effect(
@@ -39,7 +40,7 @@ export class Timeseries extends Context.Service<
       const characters = yield* Semaphore.make(charactersAtOnce)
 
       const readAndStore = Effect.fnUntraced(function* (text: string, precision: LineProtocol.Precision) {
-        const { invalid, points } = LineProtocol.parse(text, precision, yield* Clock.currentTimeNanos)
+        const { invalid, points } = yield* LineProtocol.parse(text, precision, yield* Clock.currentTimeNanos)
         const [first] = invalid
         if (first !== undefined) {
           return yield* new InvalidLines({ lines: invalid, detail: `line ${first.line}: ${first.message}` })
@@ -49,7 +50,9 @@ export class Timeseries extends Context.Service<
       })
 
       const query = Effect.fn("Timeseries.query")(function* (query: Query) {
-        return { series: yield* store.query(yield* Question.make(query)) }
+        const question = yield* Question.make(query)
+        const columns = ["time", ...question.columns.map((column) => column.name)]
+        return { measurement: question.measurement, columns, parts: yield* store.query(question) }
       })
 
       return Timeseries.of({

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Schema } from "effect"
+import { Effect, Schema } from "effect"
 import * as LineProtocol from "../src/LineProtocol.ts"
 
-const parse = (text: string, precision: LineProtocol.Precision = "ns") => LineProtocol.parse(text, precision, 42n)
+const parse = (text: string, precision: LineProtocol.Precision = "ns") =>
+  Effect.runSync(LineProtocol.parse(text, precision, 42n))
 
 /** The one point of a text, in plain data. */
 const one = (text: string, precision?: LineProtocol.Precision) => {

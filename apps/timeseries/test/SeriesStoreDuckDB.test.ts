@@ -1,30 +1,16 @@
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Columnar } from "@opsbuddy/columnar/Columnar"
-import { StoreHealth } from "@opsbuddy/runtime/StoreHealth"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { SeriesStore } from "../src/SeriesStore.ts"
-import * as SeriesStoreDuckDB from "../src/SeriesStoreDuckDB.ts"
 import { rows, write } from "./asking.ts"
 import { answer, type Sample, toLine } from "./model.ts"
 import * as Querying from "./SeriesStore.querying.ts"
 import * as Writing from "./SeriesStore.writing.ts"
+import { limits, ownTables, store, temporaryFile } from "./stores.ts"
 
-const store = (filename: string) =>
-  SeriesStoreDuckDB.layer.pipe(
-    Layer.provideMerge(Columnar.layer({ filename, migrations: SeriesStoreDuckDB.migrations })),
-    Layer.provide(StoreHealth.layer)
-  )
-
-Writing.conformance("DuckDB", store(":memory:"))
-Querying.conformance("DuckDB", store(":memory:"))
-
-const temporaryFile = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "timeseries-"))),
-  (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
-).pipe(Effect.map((directory) => join(directory, "timeseries.duckdb")))
+Writing.conformance("DuckDB, shared tables", store(":memory:"))
+Querying.conformance("DuckDB, shared tables", store(":memory:"))
+Writing.conformance("DuckDB, own tables", store(":memory:", ownTables))
+Querying.conformance("DuckDB, own tables", store(":memory:", ownTables))
 
 describe("SeriesStoreDuckDB", () => {
   it.effect("knows its measurements, fields, series and newest points again when it is opened again", () =>
@@ -61,42 +47,48 @@ const Samples = Schema.Array(
   })
 ).check(Schema.isMaxLength(60))
 
-layer(store(":memory:"))("SeriesStoreDuckDB against a model", (it) => {
-  let run = 0
-  it.effect.prop("aggregates as plain TypeScript does, whatever is late or written twice", [Samples], ([generated]) =>
-    Effect.gen(function* () {
-      const measurement = `run ${run++}`
-      const samples: ReadonlyArray<Sample> = [
-        ...generated.toSorted((a, b) => a.batch - b.batch),
-        { host: "a", time: 0, float: 1, integer: 1, batch: 5 }
-      ]
-      const batches = [0, 1, 2, 3, 4, 5].map((batch) => samples.filter((sample) => sample.batch === batch))
-      // Not awaited one by one, so that some share a transaction; they are written in this order all the same.
-      yield* Effect.forEach(batches, (batch) => write(batch.map((sample) => toLine(measurement, sample)).join("\n")), {
-        concurrency: "unbounded"
-      })
-      for (const field of ["float", "integer"] as const) {
-        for (const every of [undefined, 7n]) {
-          for (const groupBy of [[], ["host"]]) {
-            const expected = answer(samples, { field, every, byHost: groupBy.length > 0, from: -15n, to: 12n })
-            const select = (["mean", "sum", "min", "max", "count", "first", "last"] as const).map((aggregate) => ({
-              field,
-              aggregate
-            }))
-            const [first, ...others] = select
-            assert.ok(first)
-            const actual = yield* rows({
-              measurement,
-              select: [first, ...others],
-              groupBy,
-              from: "-15",
-              to: "12",
-              ...(every === undefined ? {} : { every: `${every}ns` })
-            })
-            assert.deepStrictEqual(actual, expected)
+for (const [name, options] of Object.entries({ "shared tables": limits, "own tables": ownTables })) {
+  layer(store(":memory:", options))(`SeriesStoreDuckDB against a model, ${name}`, (it) => {
+    let run = 0
+    it.effect.prop("aggregates as plain TypeScript does, whatever is late or written twice", [Samples], ([generated]) =>
+      Effect.gen(function* () {
+        const measurement = `run ${run++}`
+        const samples: ReadonlyArray<Sample> = [
+          ...generated.toSorted((a, b) => a.batch - b.batch),
+          { host: "a", time: 0, float: 1, integer: 1, batch: 5 }
+        ]
+        const batches = [0, 1, 2, 3, 4, 5].map((batch) => samples.filter((sample) => sample.batch === batch))
+        // Not awaited one by one, so that some share a transaction; they are written in this order all the same.
+        yield* Effect.forEach(
+          batches,
+          (batch) => write(batch.map((sample) => toLine(measurement, sample)).join("\n")),
+          {
+            concurrency: "unbounded"
+          }
+        )
+        for (const field of ["float", "integer"] as const) {
+          for (const every of [undefined, 7n]) {
+            for (const groupBy of [[], ["host"]]) {
+              const expected = answer(samples, { field, every, byHost: groupBy.length > 0, from: -15n, to: 12n })
+              const select = (["mean", "sum", "min", "max", "count", "first", "last"] as const).map((aggregate) => ({
+                field,
+                aggregate
+              }))
+              const [first, ...others] = select
+              assert.ok(first)
+              const actual = yield* rows({
+                measurement,
+                select: [first, ...others],
+                groupBy,
+                from: "-15",
+                to: "12",
+                ...(every === undefined ? {} : { every: `${every}ns` })
+              })
+              assert.deepStrictEqual(actual, expected)
+            }
           }
         }
-      }
-    })
-  )
-})
+      })
+    )
+  })
+}

@@ -98,6 +98,16 @@ export class InvalidLines extends HttpApiError.Problem<InvalidLines>()(
   { ...problemMembers, lines: Schema.Array(Schema.Struct({ line: Schema.Int, message: Schema.String })) }
 ) {}
 
+/**
+ * The points would pass a limit of the store: `series` of all measurements together, or `fields` of one. Nothing of the batch was
+ * stored; what is known already can still be written.
+ */
+export class LimitReached extends HttpApiError.Problem<LimitReached>()(
+  "LimitReached",
+  { type: `${problemPrefix}limit-reached`, status: 422, title: "The store takes no more of these" },
+  { ...problemMembers, limit: Schema.Literals(["series", "fields"]), maximum: Schema.Int }
+) {}
+
 /** The query can be read and makes no sense; `field` is the part of the query that is wrong. */
 export class InvalidQuery extends HttpApiError.Problem<InvalidQuery>()(
   "InvalidQuery",
@@ -124,7 +134,7 @@ export class TimeseriesApi extends HttpApiGroup.make("timeseries")
       query: { precision: Schema.optionalKey(Schema.Literals(["ns", "us", "ms", "s"])) },
       payload: [text("text/plain"), text("application/octet-stream"), text("application/x-www-form-urlencoded")],
       success: Schema.Struct({ points: Schema.Int }),
-      error: [InvalidLines, ...bodyProblems, ...storeProblems]
+      error: [InvalidLines, LimitReached, ...bodyProblems, ...storeProblems]
     }),
     HttpApiEndpoint.post("query", "/query", {
       payload: Query,
