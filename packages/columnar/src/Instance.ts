@@ -28,7 +28,7 @@ export const isInMemory = ({ filename }: EngineErrors.Store) => filename === ":m
  * checkpoint on: 472 MB for 300 tables of 3 columns, with 16 KiB 29 MB. A million rows of 10 DOUBLE take as long to append and to
  * aggregate by host and hour with either; the file is 84 MB instead of 73.
  */
-const blockSize = "16384"
+const blockSize = "65536"
 
 /** Replaying the log needs more memory than writing it did, because nothing is checkpointed in between. */
 const replayMemory = (source: Source) => Math.max(source.memoryLimit, Math.floor(machineMemory() * 0.7))
