@@ -7,7 +7,7 @@ import type { Selection } from "./FileStore.ts"
 const defaultLimit = 100
 
 /** How many rows are looked at before other requests get their turn: some milliseconds. */
-const slice = 2000
+const slice = 500
 
 /** How many whole rows are read at once, with their tags. */
 const readAtOnce = 100

@@ -106,12 +106,7 @@ describe("The files process, killed 25 times under load", () => {
         yield* Effect.scoped(program(folder))
         assert.strictEqual(yield* reindex(folder), 0)
         assert.strictEqual(yield* verify, files)
-        yield* Effect.logInfo("killed 25 times", {
-          acknowledged,
-          uploads: uploads.size,
-          removed: removed.size,
-          lost: 0
-        })
+        assert.isAtLeast(acknowledged, 200)
       }).pipe(Effect.scoped),
     110_000
   )

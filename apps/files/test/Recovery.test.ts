@@ -40,6 +40,10 @@ const removeIndex = (directory: string) => {
   for (const name of readdirSync(directory)) if (name.startsWith("index.db")) rmSync(join(directory, name))
 }
 
+const removeNow = (file: string) => {
+  for (const suffix of ["", "-wal", "-shm"]) rmSync(`${file}${suffix}`, { force: true })
+}
+
 const quiet = Effect.provideService(References.MinimumLogLevel, "None" as const)
 
 const two = Effect.fnUntraced(function* (directory: string) {
@@ -270,6 +274,45 @@ describe("A start of the file store", () => {
       assert.strictEqual(yield* rebuild(directory), 0)
       assert.isTrue(readdirSync(directory).some((name) => name.startsWith("index.db.damaged-")))
       yield* isWhole(directory, infos)
+    }).pipe(quiet)
+  )
+
+  it.live("loses no content when a byte of the index's log has changed, and says that commits are missing", () =>
+    Effect.gen(function* () {
+      const directory = yield* temporaryFolder
+      const file = join(directory, "index.db")
+      const [a, b] = yield* run(
+        directory,
+        Effect.gen(function* () {
+          const infos = yield* store(["a", "b"])
+          // As a killed process leaves it; a process that ends by itself empties its log.
+          for (const name of ["index.db", "index.db-wal", "index.db.commits"])
+            copyFileSync(join(directory, name), join(directory, `${name}.copy`))
+          return infos
+        })
+      )
+      assert.isDefined(a)
+      assert.isDefined(b)
+      const wal = readFileSync(`${file}-wal.copy`)
+      wal.writeUInt8(wal.readUInt8(32 + 24 + 100) ^ 1, 32 + 24 + 100)
+      removeNow(file)
+      writeFileSync(`${file}-wal`, wal)
+      copyFileSync(`${file}.copy`, file)
+      copyFileSync(`${file}.commits.copy`, `${file}.commits`)
+      yield* run(
+        directory,
+        Effect.gen(function* () {
+          assert.deepStrictEqual(yield* listed, [])
+          const all = yield* messages
+          assert.isTrue(
+            all.some((message) => message.includes("commits are missing")),
+            all.join("; ")
+          )
+          assert.isTrue(all.some((message) => message.startsWith("2 contents that the index does not know")))
+        })
+      )
+      assert.strictEqual(yield* rebuild(directory), 0)
+      yield* isWhole(directory, [a, b])
     }).pipe(quiet)
   )
 })
