@@ -60,6 +60,8 @@ export interface App<Id extends string, Groups extends HttpApiGroup.Constraint, 
   /** `/docs` and `/openapi.json`: `Docs.layer` of the API that they show. */
   readonly docs: Layer.Layer<never, never, HttpRouter.HttpRouter>
   readonly variables: V
+  /** See `Server.ServerOptions`. */
+  readonly streamsLengths?: boolean
   /** Everything in it is built before the server listens, and a failure there ends the start with its cause. */
   readonly layer: (settings: Settings<V>) => Layer.Layer<Parts<Id, Groups>, E, Platform | Provided>
 }
@@ -104,7 +106,8 @@ export const run = Effect.fnUntraced(function* <
   const readiness = yield* Health.Readiness
   const counters = HttpRequests.makeCounters()
   const http = yield* HttpRouter.toHttpEffect(routes(app, settings, counters))
-  const port = yield* Server.serve(http, { host: settings.host, port: settings.port, drainMillis })
+  const { streamsLengths = false } = app
+  const port = yield* Server.serve(http, { host: settings.host, port: settings.port, drainMillis, streamsLengths })
   yield* Effect.addFinalizer(() =>
     Effect.andThen(Ref.set(readiness, false), Effect.logInfo("draining", { drainMillis }))
   )

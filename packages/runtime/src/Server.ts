@@ -32,6 +32,8 @@ export interface ServerOptions {
   readonly port: number
   /** How long requests in flight may take to end when the server stops, in milliseconds. */
   readonly drainMillis: number
+  /** Streamed bodies keep their `Content-Length`. `Bun.serve` drops it, so that Bun serves by `node:http`, too. */
+  readonly streamsLengths?: boolean
 }
 
 type Request = HttpServerRequest.HttpServerRequest | Scope.Scope
@@ -79,7 +81,7 @@ const endWhereBodyStalls = (request: IncomingMessage) => {
 }
 
 const serveNode = Effect.fnUntraced(function* (app: App, options: ServerOptions) {
-  // Here, because a process on Bun would pay for it at every start.
+  // Here, because a process that serves by Bun would pay for it at every start.
   const NodeHttpServer = yield* Effect.promise(() => import("@effect/platform-node/NodeHttpServer"))
   const scope = yield* Effect.scope
   const handler = yield* NodeHttpServer.makeHandler(app, { scope })
@@ -125,6 +127,9 @@ const serveNode = Effect.fnUntraced(function* (app: App, options: ServerOptions)
  */
 export const serve = Effect.fnUntraced(function* (app: App, options: ServerOptions) {
   const front = yield* Effect.flatMap(ServerFront, Ref.get)
-  if (front === undefined) return yield* typeof Bun === "undefined" ? serveNode(app, options) : serveBun(app, options)
+  if (front === undefined) {
+    const byNode = typeof Bun === "undefined" || options.streamsLengths === true
+    return yield* byNode ? serveNode(app, options) : serveBun(app, options)
+  }
   return yield* front(HttpEffect.toWebHandlerWith<never, Request>(yield* Effect.context<never>())(app), options)
 })
