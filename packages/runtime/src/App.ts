@@ -2,9 +2,8 @@ import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as NodePath from "@effect/platform-node-shared/NodePath"
 import type { ServiceName } from "@opsbuddy/contract/Wire"
 import { Effect, type FileSystem, Layer, type Path, Ref } from "effect"
-import { Etag, FetchHttpClient, type HttpClient, type HttpPlatform, HttpRouter } from "effect/http"
+import { Etag, FetchHttpClient, type HttpClient, HttpPlatform, HttpRouter } from "effect/http"
 import { type HttpApi, HttpApiBuilder, type HttpApiGroup } from "effect/http-api"
-import * as FileAnswers from "./FileAnswers.ts"
 import * as Health from "./Health.ts"
 import * as HttpRequests from "./HttpRequests.ts"
 import * as Identity from "./Identity.ts"
@@ -30,7 +29,7 @@ export type Platform =
   | Server.ServerFront
   | StoreHealth
 
-export const layerPlatform: Layer.Layer<Platform> = FileAnswers.layer.pipe(
+export const layerPlatform: Layer.Layer<Platform> = HttpPlatform.layer.pipe(
   Layer.provideMerge(
     Layer.mergeAll(
       Etag.layerWeak,
