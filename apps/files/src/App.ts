@@ -19,6 +19,7 @@ export const app = App.make({
   api: FilesServiceApi,
   docs: Docs.layer(FilesServiceApi),
   variables,
+  streamsLengths: true,
   layer: (settings) =>
     Layer.mergeAll(filesHandlers({ maxBytes: settings.maxBytes }), layerHealthProbe).pipe(
       Layer.provide(FileStoreLocal.layer({ directory: join(settings.dataDirectory, "files") }))

@@ -167,6 +167,30 @@ layer(Address.layer, { excludeTestServices: true })("The timeseries app", (it) =
     })
   )
 
+  it.effect("refuses what is not UTF-8, so that two tags never become one", () =>
+    Effect.gen(function* () {
+      for (const byte of [0xfe, 0xff]) {
+        const body = Buffer.from("bytes,t=? v=1 1")
+        body[8] = byte
+        const refused = yield* request("/api/timeseries/write", {
+          method: "POST",
+          body,
+          headers: { "content-type": "text/plain" }
+        })
+        assert.deepStrictEqual(
+          [refused.status, refused.body.type, refused.body.detail],
+          [400, "urn:opsbuddy:problem:invalid-request", "payload: Expected UTF-8, got something else at byte 8"]
+        )
+      }
+      yield* write("bytes,t=\ufffd v=1 1")
+      const { body } = yield* post({ measurement: "bytes", select: [{ field: "v" }], from: "0" })
+      assert.deepStrictEqual(
+        body.series?.map(({ tags }) => tags),
+        [{ t: "\ufffd" }]
+      )
+    })
+  )
+
   it.effect("says which parameter is wrong or missing", () =>
     Effect.gen(function* () {
       yield* write("asked v=1 1")

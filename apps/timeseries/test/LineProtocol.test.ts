@@ -141,6 +141,22 @@ describe("LineProtocol", () => {
     )
   })
 
+  it("skips white space before a line and after its separator, but takes no tab for the separator", () => {
+    assert.strictEqual(one("\t m v=1 5").measurement, "m")
+    assert.deepStrictEqual(one("m \t v=1 \t5").fields, [["v", "float", 1]])
+    assert.deepStrictEqual(reasons("m\tv=1"), ["1: there are no fields"])
+  })
+
+  it("refuses strings and tags that are longer than InfluxDB takes, by name", () => {
+    assert.deepStrictEqual(reasons(`m s="${"x".repeat(65_537)}"`), [
+      '1: field "s" has a string of more than 65536 characters'
+    ])
+    assert.deepStrictEqual(reasons(`m,t=${"x".repeat(65_536)} v=1`), [
+      "1: the measurement and its tags have more than 65535 characters"
+    ])
+    assert.lengthOf(parse(`m s="${"x".repeat(65_000)}"`).points, 1)
+  })
+
   it("stops telling after a hundred lines", () => {
     assert.lengthOf(parse("bad\n".repeat(1000)).invalid, 100)
   })
