@@ -15,7 +15,7 @@ export class StoreHealth extends Context.Service<
   {
     /**
      * The store refused a write. `reason` is a sentence without a full stop, for operators and callers alike. Logged when an outage
-     * begins and when its reason changes, not for each write.
+     * begins, not for each write; `/health` has the latest reason.
      */
     refused(reason: string): Effect.Effect<void>
     /** A write is on disk. Ends an outage and logs that, with its duration and how many writes were refused; else costs nothing. */
@@ -39,7 +39,7 @@ const make = () => {
       const before = outage
       const since = before?.since ?? (yield* Clock.currentTimeMillis)
       outage = { since, reason, refused: (before?.refused ?? 0) + 1 }
-      if (before?.reason !== reason) yield* Effect.logError("store refuses writes", { reason })
+      if (before === undefined) yield* Effect.logError("store refuses writes", { reason })
     }),
     accepted: Effect.suspend(() => {
       if (outage === undefined) return Effect.void

@@ -40,14 +40,14 @@ describe("StoreHealth", () => {
   )
 
   it.effect(
-    "logs a reason that changes, and goes on with the same outage",
+    "knows the latest reason of an outage, and logs it once all the same",
     test((health, lines) =>
       Effect.gen(function* () {
-        for (const reason of ["a", "a", "b", "b", "a"]) yield* health.refused(reason)
-        assert.deepStrictEqual(yield* health.outage, { since: 0, reason: "a", refused: 5 })
+        for (const reason of ["a", "a", "b", "b", "c"]) yield* health.refused(reason)
+        assert.deepStrictEqual(yield* health.outage, { since: 0, reason: "c", refused: 5 })
         assert.deepStrictEqual(
           lines.map(([, , data]) => data),
-          ["a", "b", "a"].map((reason) => ({ reason }))
+          [{ reason: "a" }]
         )
       })
     )
