@@ -85,7 +85,14 @@ export const run = Effect.fnUntraced(function* (contents: ContentFolder, index: 
     }
   }
   const { files } = yield* read(index.totals)
-  if (files > known) yield* reportMissing(contents, index)
+  // Beside what the service does: there may be a million to look for.
+  if (files > known) {
+    yield* Effect.forkScoped(
+      Effect.catch(reportMissing(contents, index), (error) =>
+        Effect.logError("cannot look for missing contents", { error })
+      )
+    )
+  }
 })
 
 const isFileId = Schema.is(FileId)
@@ -126,6 +133,8 @@ const reportMissing = Effect.fnUntraced(function* (contents: ContentFolder, inde
   for (let ids = yield* read(index.ids(after, 1000)); ids.length > 0; ids = yield* read(index.ids(after, 1000))) {
     for (const id of ids) {
       if (yield* fs.exists(contents.pathOf(id))) continue
+      // Removed since the page was read.
+      if ((yield* read(index.find(id))) === undefined) continue
       missing++
       if (missing <= maxLines) yield* Effect.logWarning("content is missing", { id })
     }

@@ -30,7 +30,9 @@ export class Served extends Context.Service<
           Effect.provideService(ConfigProvider.ConfigProvider, provider)
         )
         const http = yield* HttpRouter.toHttpEffect(routes(app, settings))
-        const port = yield* Server.serve(http, { host: settings.host, port: settings.port, drainMillis: 1000 })
+        const { streamsLengths = false } = app
+        const options = { host: settings.host, port: settings.port, drainMillis: 1000, streamsLengths }
+        const port = yield* Server.serve(http, options)
         return { address: `http://127.0.0.1:${port}`, port, directory: join(dataDirectory, "files") }
       })
     ).pipe(Layer.provide(Layer.merge(layerPlatform, Readiness.layer)))

@@ -94,6 +94,8 @@ const serveNode = Effect.fnUntraced(function* (app: App, options: ServerOptions)
   server.requestTimeout = 0
   server.headersTimeout = idleSeconds * 1000
   server.on("request", (request, response) => {
+    // Whoever reads the body hears of it, too; with nobody listening any more, Bun would end the process.
+    request.on("error", () => {})
     endWhereBodyStalls(request)
     handler(request, response)
   })
