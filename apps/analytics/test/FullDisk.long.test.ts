@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto"
 import { assert, describe, it } from "@effect/vitest"
+import { disk, empty, fill, noDisk } from "@opsbuddy/testing/Disk"
 import { Effect, Schedule } from "effect"
-import { disk, empty, fill, noDisk } from "./disk.ts"
 import { program } from "./program.ts"
 import { ask } from "./server.ts"
 
@@ -87,8 +87,8 @@ describe.skipIf(noDisk !== undefined)(
           for (const outage of [1, 2]) {
             yield* Effect.scoped(
               Effect.gen(function* () {
-                const { address, child, lines } = yield* program(folder)
-                const count = (message: string) => lines.filter((line) => line.includes(`"${message}"`)).length
+                const { address, child, log } = yield* program(folder)
+                const count = (message: string) => log.filter((line) => line.message === message).length
                 let refused = 0
                 const write = Effect.gen(function* () {
                   const batch = next++

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import { disk, empty, fill, noDisk } from "@opsbuddy/testing/Disk"
 import { Effect } from "effect"
-import { disk, empty, fill, noDisk } from "./disk.ts"
 import { onDisk } from "./folders.ts"
 import { program } from "./program.ts"
 
@@ -42,7 +42,7 @@ describe.skipIf(noDisk !== undefined)(
           const folder = yield* disk(14)
           const directory = join(folder, "files")
           yield* Effect.gen(function* () {
-            const { address, lines } = yield* program(folder)
+            const { address, log } = yield* program(folder)
             const ids: Array<string> = []
             for (let n = 0; n < 20; n++) ids.push((yield* send(address, 100_000)).body.items[0].id)
             assert.strictEqual((yield* get(`${address}/health`)).body.status, "healthy")
@@ -75,10 +75,10 @@ describe.skipIf(noDisk !== undefined)(
             assert.strictEqual((yield* send(address, 50_000)).status, 201)
             assert.strictEqual((yield* get(`${address}/health`)).body.status, "healthy")
             assert.strictEqual((yield* patch(address, ids[0] ?? "", "changed")).body.name, "changed")
-            const count = (message: string) => lines.filter((line) => line.message === message).length
+            const count = (message: string) => log.filter((line) => line.message === message).length
             assert.strictEqual(count("store takes writes again"), 1)
             assert.strictEqual(count("store refuses writes"), 1)
-            assert.strictEqual(lines.filter(({ level }) => level === "error").length, count("store refuses writes"))
+            assert.strictEqual(log.filter(({ level }) => level === "error").length, count("store refuses writes"))
           }).pipe(Effect.scoped)
 
           yield* fill(folder)

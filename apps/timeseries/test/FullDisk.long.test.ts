@@ -1,54 +1,14 @@
-import { execFileSync } from "node:child_process"
-import { closeSync, openSync, rmSync, statfsSync, writeSync } from "node:fs"
-import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import { disk, empty, fill, noDisk } from "@opsbuddy/testing/Disk"
 import { Effect, Schedule } from "effect"
 import { query, send, start, write } from "./process.ts"
-import { temporaryFolder } from "./stores.ts"
-
-/** Why no small disk can be had here; `undefined` where it can. */
-const reason = (() => {
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", "/mnt"], { stdio: "pipe" })
-    execFileSync("umount", ["/mnt"])
-    return undefined
-  } catch (error) {
-    return `a tmpfs cannot be mounted: ${error instanceof Error ? error.message.split("\n")[0] : error}`
-  }
-})()
-if (reason !== undefined && process.env.OPSBUDDY_REQUIRE_PARTS === "1") throw new Error(reason)
-
-const smallDisk = Effect.flatMap(temporaryFolder, (folder) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      execFileSync("mount", ["-t", "tmpfs", "-o", "size=24m", "tmpfs", folder])
-      return folder
-    }),
-    () => Effect.sync(() => execFileSync("umount", ["-l", folder]))
-  )
-)
-
-/** Takes the last free byte of the disk. */
-const fill = (folder: string) => {
-  const file = openSync(join(folder, "filler"), "a")
-  for (const size of [1 << 20, 4096, 1]) {
-    try {
-      while (statfsSync(folder).bfree > 0) writeSync(file, Buffer.alloc(size))
-    } catch {
-      // Less than that is left.
-    }
-  }
-  closeSync(file)
-}
-
-const free = (folder: string) => rmSync(join(folder, "filler"))
 
 describe("The timeseries process on a full disk", () => {
-  it.live.skipIf(reason !== undefined)(
-    `refuses writes with the reason, reads on, and goes on by itself when there is room${reason === undefined ? "" : `: ${reason}`}`,
+  it.live.skipIf(noDisk !== undefined)(
+    `refuses writes with the reason, reads on, and goes on by itself when there is room${noDisk === undefined ? "" : `: ${noDisk}`}`,
     () =>
       Effect.gen(function* () {
-        const folder = yield* smallDisk
+        const folder = yield* disk(24)
         const stored: Array<number> = []
         let next = 0
         const writeNext = (address: string) => {
@@ -80,7 +40,7 @@ describe("The timeseries process on a full disk", () => {
           const service = yield* start(folder)
           for (let n = 0; n < 20; n++) assert.strictEqual((yield* writeNext(service.address)).status, 200)
           for (const round of [1, 2]) {
-            fill(folder)
+            yield* fill(folder)
             const refused = []
             for (let n = 0; n < 30; n++) {
               const response = yield* writeNext(service.address)
@@ -96,7 +56,7 @@ describe("The timeseries process on a full disk", () => {
             assert.deepInclude(body, { status: "degraded", database: "degraded" })
             assert.match(body.reasons.join(), /full|no space/i)
             yield* check(service.address)
-            free(folder)
+            yield* empty(folder)
             // Nobody writes: it finds out by itself.
             yield* Effect.filterOrFail(health(service.address), ({ body }) => body.status === "healthy").pipe(
               Effect.retry(Schedule.spaced("200 millis").pipe(Schedule.upTo({ duration: "20 seconds" })))
@@ -106,13 +66,13 @@ describe("The timeseries process on a full disk", () => {
             const logged = (message: string) => service.log.filter((line) => line.message === message).length
             assert.deepStrictEqual([logged("store refuses writes"), logged("store takes writes again")], [round, round])
           }
-          fill(folder)
+          yield* fill(folder)
           yield* writeNext(service.address)
           yield* service.kill
         }).pipe(Effect.scoped)
         const service = yield* start(folder)
         yield* check(service.address)
-        free(folder)
+        yield* empty(folder)
         yield* Effect.filterOrFail(writeNext(service.address), ({ status }) => status === 200).pipe(
           Effect.retry(Schedule.spaced("200 millis").pipe(Schedule.upTo({ duration: "20 seconds" })))
         )

@@ -66,7 +66,7 @@ it.live("lets other requests through while it writes, groups and returns hundred
       const points = await size(address, { ...range, select: [{ field: "v" }, { field: "w" }], groupBy: ["dc"] })
       assert.match(points.end, /\]\]\}\]\}$/)
     })
-    const { rss } = service.usage()
+    const rss = service.resident()
     yield* Effect.logInfo("longest wait for /ready in milliseconds, and resident memory in MiB", {
       writing,
       grouping,

@@ -1,8 +1,8 @@
 import { readFileSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
+import { disk, empty, fill, noDisk } from "@opsbuddy/testing/Disk"
 import { Effect, type Scope } from "effect"
-import { disk, empty, fill, noDisk } from "./disk.ts"
 import { eventually, temporaryFolder } from "./processes.ts"
 import { type Answer, type Program, start } from "./program.ts"
 

@@ -2,13 +2,13 @@ import { rmSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
+import { disk, empty, fill, noDisk, temporaryFolder } from "@opsbuddy/testing/Disk"
 import { Effect, Layer, Logger, type Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Sqlite from "../src/Sqlite.ts"
 import * as SqliteReserve from "../src/SqliteReserve.ts"
 import { SqliteStore } from "../src/SqliteStore.ts"
 import { StoreHealth } from "../src/StoreHealth.ts"
-import { disk, empty, fill, noDisk, temporaryFolder } from "./disk/Disk.ts"
 
 const migrations = {
   "0001_things": Effect.gen(function* () {

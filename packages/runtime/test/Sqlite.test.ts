@@ -2,12 +2,12 @@ import { copyFileSync, existsSync, readFileSync, rmSync, statSync, truncateSync,
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
+import { temporaryFolder } from "@opsbuddy/testing/Disk"
 import { Effect, Layer, Logger } from "effect"
 import { SqlClient } from "effect/sql"
 import * as Sqlite from "../src/Sqlite.ts"
 import { SqliteStore } from "../src/SqliteStore.ts"
 import { StoreHealth } from "../src/StoreHealth.ts"
-import { temporaryFolder } from "./disk/Disk.ts"
 
 const migrations = {
   "0001_things": Effect.gen(function* () {

@@ -6,13 +6,13 @@ import { Effect } from "effect"
 
 /** A folder that is removed with the scope. */
 export const temporaryFolder = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "runtime-"))),
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "opsbuddy-test-"))),
   (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
 )
 
 /** Why no disk of its own can be had here; `undefined` where it can. */
 export const noDisk = (() => {
-  const folder = mkdtempSync(join(tmpdir(), "runtime-"))
+  const folder = mkdtempSync(join(tmpdir(), "opsbuddy-test-"))
   const { error, status } = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], { stdio: "ignore" })
   if (status === 0) execFileSync("umount", [folder])
   rmSync(folder, { recursive: true })
@@ -25,7 +25,7 @@ export const noDisk = (() => {
 export const disk = (mebibytes: number) =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const folder = mkdtempSync(join(tmpdir(), "runtime-"))
+      const folder = mkdtempSync(join(tmpdir(), "opsbuddy-test-"))
       execFileSync("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m`, "tmpfs", folder])
       return folder
     }),
