@@ -18,13 +18,11 @@ export const variables = {
   })
 }
 
-/** What a column that was written to takes until the next checkpoint: a block for its values and one for which of them are missing. */
-const columnBytes = 2 * 64 * 1024
-
 export const limits = ({ maxSeries, memory }: Values<typeof variables>): Limits => ({
   maxSeries,
   maxFields: 10_000,
-  maxOwnColumns: Math.floor(Number(memory) / 4 / columnBytes),
+  // A column that was written to takes two blocks until the next checkpoint: all of them a quarter of the memory.
+  maxOwnColumns: Math.floor(Number(memory) / 4 / (2 * Columnar.blockBytes)),
   // Measured: a query of ten fields is ten times as fast over a table of the measurement's own.
   worth: { values: 50_000, valuesPerPoint: 4 }
 })

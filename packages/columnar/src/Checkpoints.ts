@@ -6,6 +6,7 @@ import { type Connection, run } from "./Connection.ts"
 import type { Engine } from "./Engine.ts"
 import * as EngineErrors from "./EngineErrors.ts"
 import * as Instance from "./Instance.ts"
+import { blockBytes } from "./Settings.ts"
 
 /** A log beyond this is moved into the file. */
 const maxLogBytes = 64 * 2 ** 20
@@ -20,7 +21,7 @@ const restFactor = 9
 const bytesOfTable = 256 * 2 ** 10
 
 /** What a column holds at least: a block each for its values and for which of them are missing. */
-const bytesOfColumn = 32 * 2 ** 10
+const bytesOfColumn = 2 * blockBytes
 
 /** After so many statements and appends, or so long, the log is looked at. */
 const sampleChanges = 64

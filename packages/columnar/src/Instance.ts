@@ -4,7 +4,7 @@ import { type DuckDBConnection, DuckDBInstance } from "@duckdb/node-api"
 import { Clock, Duration, Effect } from "effect"
 import type { ColumnarError } from "./ColumnarError.ts"
 import * as EngineErrors from "./EngineErrors.ts"
-import { machineMemory } from "./Settings.ts"
+import { blockBytes, machineMemory } from "./Settings.ts"
 
 /** A store's file and what its engine may take. `filename` is absolute or `:memory:`. */
 export interface Source extends EngineErrors.Store {
@@ -22,13 +22,6 @@ export interface Opened {
 }
 
 export const isInMemory = ({ filename }: EngineErrors.Store) => filename === ":memory:"
-
-/**
- * With blocks of 256 KiB, the engine's default, each column of a table takes twice that in memory from the first append after a
- * checkpoint on: 472 MB for 300 tables of 3 columns, with 16 KiB 29 MB. A million rows of 10 DOUBLE take as long to append and to
- * aggregate by host and hour with either; the file is 84 MB instead of 73.
- */
-const blockSize = "65536"
 
 /** Replaying the log needs more memory than writing it did, because nothing is checkpointed in between. */
 const replayMemory = (source: Source) => Math.max(source.memoryLimit, Math.floor(machineMemory() * 0.7))
@@ -112,7 +105,7 @@ const create = (
         enable_external_access: "false",
         autoinstall_known_extensions: "false",
         autoload_known_extensions: "false",
-        ...(file.isNew ? { default_block_size: blockSize } : {})
+        ...(file.isNew ? { default_block_size: String(blockBytes) } : {})
       }),
     catch: (cause) => cause
   }).pipe(

@@ -3,6 +3,13 @@ import { totalmem } from "node:os"
 import { variable } from "@opsbuddy/runtime/Variables"
 import { ByteSize, Config, Schema } from "effect"
 
+/**
+ * The blocks of new files. Each column of a table takes two of them in memory from the first append after a checkpoint on: with the
+ * engine's default of 256 KiB 472 MB for 300 tables of 3 columns. With blocks of 16 KiB a store of many small series took 45 MB on disk,
+ * with these 32, and points of ten fields were written a third more slowly.
+ */
+export const blockBytes = 64 * 2 ** 10
+
 const least = 256 * 2 ** 20
 const most = 4 * 2 ** 30
 
